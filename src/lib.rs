@@ -1,1 +1,13 @@
+//! poclab turns bare CentOS 7.6 hosts into a verified DevSecOps lab over plain SSH.
+//!
+//! The modules are listed from the foundation up; a module imports only from those above it in this list.
 
+pub mod base;
+pub mod ssh;
+pub mod resource;
+pub mod check;
+pub mod lab;
+pub mod engine;
+pub mod report;
+pub mod rehearsal;
+pub mod cli;

@@ -1,0 +1,14 @@
+//! What every other module may use: exit codes, secrets, quoting, redaction, frames.
+
+mod exit;
+pub mod frame;
+mod payload;
+mod quote;
+mod redact;
+mod secret;
+
+pub use exit::Exit;
+pub use payload::Payload;
+pub use quote::quote;
+pub use redact::Redactor;
+pub use secret::Secret;

@@ -1,0 +1,10 @@
+//! Checks: end-to-end proofs of a promise, from outside, with a deadline and a control that must fail. One file per kind.
+//!
+//! A check knows neither SSH nor a terminal: it runs against a [`Reach`].
+
+mod kind;
+mod registry;
+pub mod time_sync;
+
+pub use kind::{CheckKind, Outcome, Reach, Ran, Tcp, Verdict};
+pub use registry::{NAMES, Spec};

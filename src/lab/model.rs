@@ -1,0 +1,143 @@
+//! The resolved lab: what the engine works on. No variable, template or reference is left in it.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use crate::base::{Redactor, Secret};
+use crate::{check, resource, ssh};
+
+/// Everything one inventory describes.
+#[derive(Clone)]
+pub struct Lab {
+    /// The lab's name.
+    pub name: String,
+    /// Folder that holds inventory/, roles/ and templates/.
+    pub root: PathBuf,
+    /// Folder for what this machine keeps about the lab: secrets, known hosts, run logs (`.poclab/<name>`).
+    pub state_dir: PathBuf,
+    /// In inventory order.
+    pub hosts: Vec<Host>,
+    /// One role on one host each; ordered so that every node comes after all it requires.
+    pub nodes: Vec<Node>,
+    /// In role order.
+    pub checks: Vec<Check>,
+    /// Lines for the summary: services with links, and where their credentials are.
+    pub services: Vec<Service>,
+    /// PEM of the lab CA's certificate.
+    pub ca_pem: String,
+    /// Knows every secret of the lab.
+    pub redactor: Redactor,
+}
+
+/// A service that a role offers, for the summary and `poclab status`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// e.g. `registry`
+    pub name: String,
+    /// Host name.
+    pub host: String,
+    /// e.g. `https://registry.lab.example:5000`
+    pub url: String,
+    /// How to get in: names of secrets (`poclab secrets show registry_push`), never the secrets.
+    pub login: Option<String>,
+}
+
+/// What system the inventory says a host runs; checked against the host before anything is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Os {
+    /// CentOS Linux 7 (made for 7.6.1810).
+    Centos7,
+    /// A container of the rehearsal: not CentOS, EL7-like where the roles look. Carries the file /etc/poclab-rehearsal.
+    Rehearsal,
+}
+
+/// One host.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// Name in the inventory.
+    pub name: String,
+    /// Its address in the lab (what other hosts use).
+    pub address: Ipv4Addr,
+    /// What it runs.
+    pub os: Os,
+    /// Groups it is in, `all` first.
+    pub groups: Vec<String>,
+    /// How the control machine reaches it.
+    pub reach: ssh::Reach,
+}
+
+/// One role on one host.
+#[derive(Clone)]
+pub struct Node {
+    /// Index into [`Lab::hosts`].
+    pub host: usize,
+    /// The role's name.
+    pub role: String,
+    /// In the order in which they are applied.
+    pub resources: Vec<Resource>,
+    /// In the order in which they run.
+    pub handlers: Vec<Handler>,
+    /// Indexes into [`Lab::nodes`] of what must be done before (same host and others).
+    pub requires: Vec<usize>,
+}
+
+/// One resource.
+#[derive(Clone)]
+pub struct Resource {
+    /// What it must be like.
+    pub spec: resource::Spec,
+    /// Names of handlers to run when it changed.
+    pub notify: Vec<String>,
+    /// Where it is written: `roles/docker/role.yml:17`.
+    pub origin: String,
+}
+
+impl Resource {
+    /// `kind id`, unique on its host.
+    pub fn label(&self) -> String {
+        format!("{} {}", self.spec.kind(), self.spec.id())
+    }
+}
+
+/// A restart (or the like) that changes ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handler {
+    /// As in `notify`.
+    pub name: String,
+    /// What it does.
+    pub action: HandlerAction,
+}
+
+/// What a handler does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HandlerAction {
+    /// `systemctl restart UNIT`
+    Restart(String),
+    /// `systemctl reload UNIT`
+    Reload(String),
+    /// A shell command.
+    Run(String),
+}
+
+/// One check to run.
+#[derive(Clone)]
+pub struct Check {
+    /// The role that declares it.
+    pub role: String,
+    /// The host for which it runs; `None` = once for the lab.
+    pub host: Option<String>,
+    /// What to prove.
+    pub spec: check::Spec,
+}
+
+/// A named secret of the lab, for `poclab secrets list`.
+#[derive(Debug, Clone)]
+pub struct NamedSecret {
+    /// e.g. `registry_push`
+    pub name: String,
+    /// What it is for (from the role's declaration).
+    pub what: String,
+    /// The value.
+    pub value: Secret,
+}

@@ -1,0 +1,96 @@
+//! All kinds. A new kind is one file and one line here.
+
+use schemars::Schema;
+
+use super::{Assessment, Kind, Reply, State};
+
+macro_rules! kinds {
+    ($($module:ident),* $(,)?) => {
+        /// The spec of one resource, of whatever kind.
+        #[derive(Clone)]
+        #[allow(non_camel_case_types, reason = "the variants are the kinds' names as users write them")]
+        pub enum Spec {
+            $(
+                #[allow(missing_docs)]
+                $module(super::$module::Spec),
+            )*
+        }
+
+        /// Names of all kinds, as written in role.yml.
+        pub const NAMES: &[&str] = &[$(<super::$module::Spec as Kind>::NAME),*];
+
+        impl Spec {
+            /// The kind's name.
+            pub fn kind(&self) -> &'static str {
+                match self { $(Spec::$module(_) => <super::$module::Spec as Kind>::NAME,)* }
+            }
+
+            /// Identifies the resource among those of its kind on one host.
+            pub fn id(&self) -> String {
+                match self { $(Spec::$module(spec) => spec.id(),)* }
+            }
+
+            /// Errors that the schema cannot express.
+            pub fn check(&self) -> Vec<String> {
+                match self { $(Spec::$module(spec) => spec.check(),)* }
+            }
+
+            /// Reads a spec of this kind; `None` when there is no such kind.
+            pub fn read(kind: &str, value: serde_json::Value) -> Option<Result<Spec, String>> {
+                $(if kind == <super::$module::Spec as Kind>::NAME {
+                    return Some(serde_json::from_value(value).map(Spec::$module).map_err(|e| e.to_string()));
+                })*
+                None
+            }
+
+            /// The JSON schema of a kind's spec.
+            pub fn schema(kind: &str) -> Option<Schema> {
+                $(if kind == <super::$module::Spec as Kind>::NAME {
+                    return Some(schemars::schema_for!(super::$module::Spec));
+                })*
+                None
+            }
+
+            /// The fragment that observes these resources, all of one kind.
+            pub fn observe(specs: &[&Spec]) -> String {
+                match specs.first() {
+                    $(Some(Spec::$module(_)) => Kind::observe(&specs.iter().filter_map(|s| match s { Spec::$module(spec) => Some(spec), _ => None }).collect::<Vec<&super::$module::Spec>>()),)*
+                    None => String::new(),
+                }
+            }
+
+            /// Assesses these resources, all of one kind, from what their fragment printed.
+            pub fn assess(specs: &[&Spec], reply: &Reply) -> Vec<Assessment> {
+                match specs.first() {
+                    $(Some(Spec::$module(_)) => assess(&specs.iter().filter_map(|s| match s { Spec::$module(spec) => Some(spec), _ => None }).collect::<Vec<&super::$module::Spec>>(), reply),)*
+                    None => Vec::new(),
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    package,
+}
+
+fn assess<K: Kind>(specs: &[&K], reply: &Reply) -> Vec<Assessment> {
+    let unknown = |why: String| Assessment { state: State::Unknown(why), actions: Vec::new() };
+    if reply.status != 0 {
+        let last = reply.text().lines().last().unwrap_or_default().to_owned();
+        return specs.iter().map(|_| unknown(format!("looking at {} resources ended with exit status {}: {last}", K::NAME, reply.status))).collect();
+    }
+    let mut parsed = K::parse(specs, reply).into_iter();
+    specs
+        .iter()
+        .map(|spec| match parsed.next() {
+            None => unknown("the observation said nothing about it".to_owned()),
+            Some(Err(why)) => unknown(why),
+            Some(Ok(observed)) => {
+                let state = spec.diff(&observed);
+                let actions = if matches!(state, State::Drift(_)) { spec.apply(&observed) } else { Vec::new() };
+                Assessment { state, actions }
+            }
+        })
+        .collect()
+}
