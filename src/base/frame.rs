@@ -65,6 +65,12 @@ impl ScriptBuilder {
         self.add(id, shell, if reads_stdin { "2>&1" } else { "</dev/null 2>&1" }, true);
     }
 
+    /// Adds a script that may take at most `seconds` (then it ends with status 124) and owns the exec's stdin and stderr.
+    pub fn bounded(&mut self, id: &str, shell: &str, seconds: u64) {
+        let shell = format!("timeout -k 2 {seconds} sh -c {}", super::quote(shell));
+        self.add(id, &shell, "", false);
+    }
+
     fn add(&mut self, id: &str, shell: &str, redirect: &str, stop: bool) {
         debug_assert!(id.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-' || c == '.'));
         let s = &mut self.script;

@@ -3,8 +3,10 @@
 //! A check knows neither SSH nor a terminal: it runs against a [`Reach`].
 
 mod kind;
+mod reach;
 mod registry;
 pub mod time_sync;
 
 pub use kind::{CheckKind, Outcome, Reach, Ran, Tcp, Verdict};
+pub use reach::{https_client, tcp_connect};
 pub use registry::{NAMES, Spec};

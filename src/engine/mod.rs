@@ -1,5 +1,17 @@
 //! Observe, plan, apply, verify. Prints nothing: it sends [`Event`]s.
 
+mod apply;
 mod event;
+mod facts;
+mod hint;
+mod observe;
+mod plan;
+mod reach;
+mod run;
+mod schedule;
+mod session;
+mod summary;
+mod verify;
 
 pub use event::{Event, HostSummary, RoleTime, RunKind, Status, Summary};
+pub use run::{Engine, Selection, observation_script};

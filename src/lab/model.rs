@@ -23,6 +23,8 @@ pub struct Lab {
     pub checks: Vec<Check>,
     /// Lines for the summary: services with links, and where their credentials are.
     pub services: Vec<Service>,
+    /// Products that are not the real ones here (a rehearsal), in words; empty for a real lab.
+    pub stand_ins: Vec<String>,
     /// PEM of the lab CA's certificate.
     pub ca_pem: String,
     /// Knows every secret of the lab.

@@ -81,3 +81,13 @@ pub struct HostKeyPolicy {
     /// Pin unknown keys at first contact (`--accept-new-host-keys`). A changed key is refused even then.
     pub accept_new: bool,
 }
+
+impl std::fmt::Display for Reach {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Reach::Ssh { target, .. } if target.port == 22 => write!(f, "{}@{}", target.user, target.address),
+            Reach::Ssh { target, .. } => write!(f, "{}@{}:{}", target.user, target.address, target.port),
+            Reach::Program(argv) => f.write_str(argv.first().map_or("", String::as_str)),
+        }
+    }
+}

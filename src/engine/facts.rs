@@ -1,0 +1,106 @@
+//! What a host says about itself, read in the same exec as its resources.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::base::quote;
+use crate::lab::{Host, Os};
+
+/// Folder on the host where restarts that are still to be made are written down.
+pub const PENDING_DIR: &str = "/var/lib/poclab/pending";
+
+/// The marker file of rehearsal hosts.
+const REHEARSAL_MARKER: &str = "/etc/poclab-rehearsal";
+
+/// Facts of one host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// First line of /etc/centos-release, else PRETTY_NAME of /etc/os-release.
+    pub system: String,
+    /// `uname -r`
+    pub kernel: String,
+    /// Text of the rehearsal marker, if the host carries it.
+    pub rehearsal: Option<String>,
+    /// Names of the files in [`PENDING_DIR`].
+    pub pending: BTreeSet<String>,
+}
+
+/// The fragment that prints the facts, one `key=value` line each.
+pub fn fragment() -> String {
+    format!(
+        r#"if [ -r /etc/centos-release ]; then IFS= read -r poclab_os </etc/centos-release
+else poclab_os=$(sed -n 's/^PRETTY_NAME="\{{0,1\}}\([^"]*\)"\{{0,1\}}$/\1/p' /etc/os-release 2>/dev/null); fi
+printf 'system=%s\n' "$poclab_os"
+printf 'kernel=%s\n' "$(uname -r)"
+if [ -r {marker} ]; then printf 'rehearsal=%s\n' "$(head -n 1 {marker})"; fi
+for poclab_f in {pending}/*; do [ -e "$poclab_f" ] && printf 'pending=%s\n' "${{poclab_f##*/}}"; done
+exit 0"#,
+        marker = quote(REHEARSAL_MARKER),
+        pending = quote(PENDING_DIR),
+    )
+}
+
+/// Reads what [`fragment`] printed.
+pub fn parse(text: &str) -> Facts {
+    let mut facts = Facts::default();
+    let mut single: BTreeMap<&str, String> = BTreeMap::new();
+    for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
+        if key == "pending" {
+            facts.pending.insert(value.to_owned());
+        } else {
+            single.insert(key, value.to_owned());
+        }
+    }
+    facts.system = single.remove("system").unwrap_or_default();
+    facts.kernel = single.remove("kernel").unwrap_or_default();
+    facts.rehearsal = single.remove("rehearsal");
+    facts
+}
+
+impl Facts {
+    /// For people: system and kernel, or the rehearsal marker's text.
+    pub fn describe(&self) -> String {
+        match &self.rehearsal {
+            Some(marker) => format!("{marker} ({}, kernel {})", self.system, self.kernel),
+            None => format!("{}, kernel {}", self.system, self.kernel),
+        }
+    }
+
+    /// Whether the host is what the inventory says; otherwise why not and what to do.
+    pub fn fits(&self, host: &Host) -> Result<(), String> {
+        match (host.os, &self.rehearsal) {
+            (Os::Rehearsal, None) => Err(format!(
+                "the inventory calls this host a rehearsal host, but it has no {REHEARSAL_MARKER} ({}); use the inventory of the real lab (os: centos7)",
+                self.system
+            )),
+            (Os::Centos7, Some(_)) => {
+                Err("this is a rehearsal host, but the inventory says os: centos7; use inventory/rehearsal.yml".to_owned())
+            }
+            (Os::Centos7, None) if !(self.system.starts_with("CentOS Linux release 7")) => Err(format!(
+                "expected CentOS Linux 7, found \"{}\"; poclab's roles are made for CentOS 7.6",
+                self.system
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_a_centos_host() {
+        let facts = parse("system=CentOS Linux release 7.6.1810 (Core) \nkernel=3.10.0-957.el7.x86_64\npending=docker--restart-docker\n");
+        assert_eq!(facts.system, "CentOS Linux release 7.6.1810 (Core) ");
+        assert!(facts.pending.contains("docker--restart-docker"));
+        assert_eq!(facts.rehearsal, None);
+    }
+
+    #[test]
+    fn the_fragment_runs_in_a_real_shell() {
+        let out = std::process::Command::new("sh").arg("-c").arg(fragment()).output().unwrap();
+        assert!(out.status.success());
+        let facts = parse(&String::from_utf8_lossy(&out.stdout));
+        assert!(!facts.system.is_empty() && !facts.kernel.is_empty());
+    }
+}

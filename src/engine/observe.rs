@@ -1,0 +1,66 @@
+//! One exec that looks at everything asked for on a host.
+
+use std::collections::BTreeMap;
+
+use crate::base::frame::{Frame, ScriptBuilder};
+use crate::lab::{Lab, Resource};
+use crate::resource::{Assessment, Reply, Spec, State};
+use crate::resource;
+
+use super::facts::{self, Facts};
+
+/// Address of a resource: index of its node in the lab, index in the node.
+pub type Place = (usize, usize);
+
+/// What one look at a host brought.
+#[derive(Debug, Clone, Default)]
+pub struct Observation {
+    /// The host's facts.
+    pub facts: Facts,
+    /// The state of each resource that was asked for.
+    pub states: BTreeMap<Place, Assessment>,
+}
+
+/// Resources grouped by kind, kinds in registry order: one fragment each.
+fn by_kind<'l>(lab: &'l Lab, nodes: &[usize]) -> Vec<(&'static str, Vec<(Place, &'l Resource)>)> {
+    resource::NAMES
+        .iter()
+        .map(|kind| {
+            let of_kind = nodes
+                .iter()
+                .flat_map(|&node| lab.nodes[node].resources.iter().enumerate().map(move |(i, r)| ((node, i), r)))
+                .filter(|(_, resource)| resource.spec.kind() == *kind)
+                .collect::<Vec<_>>();
+            (*kind, of_kind)
+        })
+        .filter(|(_, of_kind)| !of_kind.is_empty())
+        .collect()
+}
+
+/// Adds the fragments that look at these nodes' resources.
+pub fn add_fragments(script: &mut ScriptBuilder, lab: &Lab, nodes: &[usize]) {
+    script.fragment("facts", &facts::fragment());
+    for (kind, resources) in by_kind(lab, nodes) {
+        let specs: Vec<&Spec> = resources.iter().map(|(_, resource)| &resource.spec).collect();
+        script.fragment(kind, &Spec::observe(&specs));
+    }
+}
+
+/// Reads the frames of [`add_fragments`]. A frame that is missing makes its resources unknown; missing facts are an error.
+pub fn read(lab: &Lab, nodes: &[usize], frames: &[Frame]) -> Result<Observation, String> {
+    let frame = |id: &str| frames.iter().rev().find(|frame| frame.id == id);
+    let facts = frame("facts").filter(|frame| frame.status == 0).ok_or("the host did not run the observation script to its end")?;
+    let mut observation = Observation { facts: facts::parse(&facts.text()), states: BTreeMap::new() };
+    for (kind, resources) in by_kind(lab, nodes) {
+        let specs: Vec<&Spec> = resources.iter().map(|(_, resource)| &resource.spec).collect();
+        let assessments = match frame(kind) {
+            Some(frame) => Spec::assess(&specs, &Reply { stdout: frame.payload.clone(), status: frame.status }),
+            None => specs
+                .iter()
+                .map(|_| Assessment { state: State::Unknown("the observation ended before it was looked at".to_owned()), actions: Vec::new() })
+                .collect(),
+        };
+        observation.states.extend(resources.iter().map(|(place, _)| *place).zip(assessments));
+    }
+    Ok(observation)
+}

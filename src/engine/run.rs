@@ -1,0 +1,363 @@
+//! The three runs: bootstrap, plan, verify.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+use crate::base::Exit;
+use crate::base::frame::ScriptBuilder;
+use crate::lab::{Host, Lab};
+use crate::resource::State;
+use crate::ssh::{Connector, SshError};
+
+use super::apply::{self, HostRun};
+use super::observe::{self, Observation, Place};
+use super::plan::{self, NodePlan};
+use super::reach::HostReach;
+use super::schedule::{self, Ended};
+use super::session::{Session, Wires};
+use super::summary::Tally;
+use super::{Event, RunKind, verify};
+
+/// What a run is narrowed to. Empty lists mean everything.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// Host names.
+    pub hosts: Vec<String>,
+    /// Role names.
+    pub roles: Vec<String>,
+    /// Kinds of checks, or roles whose checks to run.
+    pub checks: Vec<String>,
+    /// Leave out checks that interrupt something.
+    pub no_disruption: bool,
+}
+
+impl Selection {
+    fn wants(list: &[String], name: &str) -> bool {
+        list.is_empty() || list.iter().any(|wanted| wanted == name)
+    }
+
+    /// Whether a check is wanted; hosts narrow only checks that are about one host.
+    pub(super) fn check(&self, check: &crate::lab::Check) -> bool {
+        let kind = check.spec.kind();
+        (self.checks.is_empty() || self.checks.iter().any(|name| name == kind))
+            && Self::wants(&self.roles, &check.role)
+            && check.host.as_ref().is_none_or(|host| Self::wants(&self.hosts, host))
+            && !(self.no_disruption && check.spec.disruptive())
+    }
+}
+
+/// Runs things on a lab.
+pub struct Engine<'a> {
+    /// The lab.
+    pub lab: &'a Lab,
+    /// Opens connections.
+    pub connector: &'a dyn Connector,
+    /// Where events go.
+    pub events: Sender<Event>,
+    /// Report every script that is run.
+    pub verbose: bool,
+    /// Most hosts worked on at the same time.
+    pub parallel: usize,
+    /// What to narrow the run to.
+    pub selection: Selection,
+    /// Set when the user interrupts.
+    pub interrupted: &'a AtomicBool,
+    /// Verify even when nothing changed and the last verification passed.
+    pub always_verify: bool,
+}
+
+/// The script that observes everything on a host, as sent by `plan` and `bootstrap`.
+pub fn observation_script(lab: &Lab, host: usize) -> ScriptBuilder {
+    let mut script = Session::script();
+    observe::add_fragments(&mut script, lab, &nodes_of(lab, host));
+    script
+}
+
+fn nodes_of(lab: &Lab, host: usize) -> Vec<usize> {
+    (0..lab.nodes.len()).filter(|&n| lab.nodes[n].host == host).collect()
+}
+
+type Slot<'a> = Mutex<Option<HostRun<'a>>>;
+
+impl<'a> Engine<'a> {
+    /// Plans, applies, and verifies when something changed or was never verified.
+    pub fn bootstrap(&self) -> Exit {
+        let tally = self.start(RunKind::Bootstrap);
+        let slots = self.observe_all(&tally);
+        self.report_plans(&slots, &tally, false);
+        self.apply_all(&slots, &tally);
+        let exit = self.exit(&tally);
+        let exit = if exit != Exit::Done {
+            tally.checks_note("not run, as not everything could be set up");
+            exit
+        } else if tally.changed() == 0 && !self.always_verify && let Some(when) = verify::passed_at(self.lab) {
+            tally.checks_note(&format!("not run again, as nothing changed; they passed on {when} (`poclab verify` runs them)"));
+            exit
+        } else {
+            let sessions = slots.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner)).map(|run| run.session);
+            self.check(sessions.collect(), &tally)
+        };
+        self.finish(tally, exit)
+    }
+
+    /// Says what would change.
+    pub fn plan(&self) -> Exit {
+        let tally = self.start(RunKind::Plan);
+        let slots = self.observe_all(&tally);
+        let stuck = self.report_plans(&slots, &tally, true);
+        let exit = match self.exit(&tally) {
+            Exit::Done if stuck => Exit::Unobserved,
+            Exit::Done if tally.changed() > 0 => Exit::Changes,
+            exit => exit,
+        };
+        self.finish(tally, exit)
+    }
+
+    /// Runs the checks.
+    pub fn verify(&self) -> Exit {
+        let tally = self.start(RunKind::Verify);
+        let exit = self.check(Vec::new(), &tally);
+        self.finish(tally, exit)
+    }
+
+    /// Observes the hosts and nothing else.
+    pub fn observe(&self) -> Vec<(&'a Host, Result<Observation, String>)> {
+        self.look(&self.hosts()).into_iter().map(|(host, seen)| (&self.lab.hosts[host], seen.map(|run| run.observation))).collect()
+    }
+
+    fn hosts(&self) -> Vec<usize> {
+        (0..self.lab.hosts.len()).filter(|&h| Selection::wants(&self.selection.hosts, &self.lab.hosts[h].name)).collect()
+    }
+
+    /// The nodes of this run, in an order where requirements come first.
+    fn nodes(&self) -> Vec<usize> {
+        (0..self.lab.nodes.len())
+            .filter(|&n| {
+                let node = &self.lab.nodes[n];
+                Selection::wants(&self.selection.hosts, &self.lab.hosts[node.host].name) && Selection::wants(&self.selection.roles, &node.role)
+            })
+            .collect()
+    }
+
+    fn nodes_on(&self, host: usize) -> Vec<usize> {
+        self.nodes().into_iter().filter(|&n| self.lab.nodes[n].host == host).collect()
+    }
+
+    fn wires(&self) -> Wires<'a> {
+        Wires { connector: self.connector, events: self.events.clone(), verbose: self.verbose }
+    }
+
+    fn send(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+
+    fn start(&self, kind: RunKind) -> Tally<'a> {
+        let hosts = self.hosts();
+        let roles: BTreeSet<&String> = self.nodes().into_iter().map(|n| &self.lab.nodes[n].role).collect();
+        self.send(Event::RunStarted {
+            kind,
+            lab: self.lab.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            hosts: hosts.iter().map(|&h| self.lab.hosts[h].name.clone()).collect(),
+            roles: roles.into_iter().cloned().collect(),
+            started: time::OffsetDateTime::now_utc().format(&time::format_description::well_known::Rfc3339).unwrap_or_default(),
+        });
+        Tally::new(self.lab, hosts, self.nodes())
+    }
+
+    fn look(&self, hosts: &[usize]) -> Vec<(usize, Result<HostRun<'a>, String>)> {
+        let look_at = |&h: &usize| {
+            let started = Instant::now();
+            let host = &self.lab.hosts[h];
+            let nodes = self.nodes_on(h);
+            let mut session = Session::new(host, self.wires());
+            let mut script = Session::script();
+            observe::add_fragments(&mut script, self.lab, &nodes);
+            let seen = session
+                .run(script, Vec::new(), &mut |_| {}, &mut |_| {})
+                .map_err(|error: SshError| error.to_string())
+                .and_then(|(frames, output)| {
+                    observe::read(self.lab, &nodes, &frames).map_err(|error| {
+                        let last = String::from_utf8_lossy(&output.stderr);
+                        format!("{error} (exit status {}): {}", output.status, last.lines().last().unwrap_or_default())
+                    })
+                })
+                .and_then(|observation| observation.facts.fits(host).map(|()| observation));
+            match &seen {
+                Ok(observation) => self.send(Event::Observed {
+                    host: host.name.clone(),
+                    resources: observation.states.len(),
+                    seconds: started.elapsed().as_secs_f64(),
+                    system: observation.facts.describe(),
+                    rehearsal: observation.facts.rehearsal.is_some(),
+                }),
+                Err(error) => self.send(Event::HostFailed { host: host.name.clone(), error: error.clone() }),
+            }
+            (h, seen.map(|observation| HostRun { session, observation }))
+        };
+        match rayon::ThreadPoolBuilder::new().num_threads(self.parallel.max(1)).build() {
+            Ok(pool) => pool.install(|| hosts.par_iter().map(look_at).collect()),
+            Err(_) => hosts.iter().map(look_at).collect(),
+        }
+    }
+
+    /// One slot per host of the lab; empty when the host is not part of the run or could not be observed.
+    fn observe_all(&self, tally: &Tally) -> Vec<Slot<'a>> {
+        let mut slots: Vec<Slot<'a>> = self.lab.hosts.iter().map(|_| Mutex::new(None)).collect();
+        for (host, seen) in self.look(&self.hosts()) {
+            match seen {
+                Ok(run) => {
+                    tally.observed(host, &run.observation.facts);
+                    slots[host] = Mutex::new(Some(run));
+                }
+                Err(error) => tally.host_failed(host, &error),
+            }
+        }
+        slots
+    }
+
+    /// Reports what every node would do; says whether something can neither be looked at now nor after earlier changes.
+    fn report_plans(&self, slots: &[Slot<'a>], tally: &Tally, planning: bool) -> bool {
+        let mut stuck = false;
+        for (host, slot) in slots.iter().enumerate() {
+            let slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(run) = slot.as_ref() else { continue };
+            let mut changes_before = false;
+            for node in self.nodes_on(host) {
+                let plan = plan::node(self.lab, node, &run.observation);
+                changes_before |= !plan.changed.is_empty() || !plan.handlers.is_empty();
+                tally.planned(node, &plan);
+                self.report_plan(node, &plan, &run.observation, changes_before);
+                stuck |= !plan.unknown.is_empty() && !changes_before;
+                if planning {
+                    let pending = plan.left_over.len();
+                    let state = if plan.changed.is_empty() && pending == 0 { "ok" } else { "would change" };
+                    tally.node(node, state, plan.changed.len() + pending, 0.0);
+                }
+            }
+        }
+        stuck
+    }
+
+    fn report_plan(&self, index: usize, plan: &NodePlan, observation: &Observation, deferred: bool) {
+        let node = &self.lab.nodes[index];
+        let host = &self.lab.hosts[node.host].name;
+        for &i in &plan.changed {
+            self.report_change((index, i), observation);
+        }
+        for (i, why) in &plan.skipped {
+            self.send(Event::ResourceSkipped { host: host.clone(), role: node.role.clone(), resource: node.resources[*i].label(), why: why.clone() });
+        }
+        for (i, why) in &plan.unknown {
+            self.send(Event::ResourceUnknown { host: host.clone(), role: node.role.clone(), resource: node.resources[*i].label(), why: why.clone(), deferred });
+        }
+        for &h in &plan.left_over {
+            self.send(Event::Change {
+                host: host.clone(),
+                role: node.role.clone(),
+                resource: format!("handler {}", node.handlers[h].name),
+                reasons: vec!["still to be done from an earlier run that did not finish".to_owned()],
+                diff: None,
+                origin: String::new(),
+            });
+        }
+    }
+
+    fn report_change(&self, (index, i): Place, observation: &Observation) {
+        let node = &self.lab.nodes[index];
+        let Some(State::Drift(changes)) = observation.states.get(&(index, i)).map(|assessment| &assessment.state) else { return };
+        self.send(Event::Change {
+            host: self.lab.hosts[node.host].name.clone(),
+            role: node.role.clone(),
+            resource: node.resources[i].label(),
+            reasons: changes.iter().map(|change| change.what.clone()).collect(),
+            diff: changes.iter().find_map(|change| change.diff.clone()),
+            origin: node.resources[i].origin.clone(),
+        });
+    }
+
+    fn apply_all(&self, slots: &[Slot<'a>], tally: &Tally) {
+        let nodes = self.nodes();
+        let work = |index: usize| self.work(index, &slots[self.lab.nodes[index].host], tally);
+        let skip = |index: usize, because: usize| {
+            let (node, blocker) = (&self.lab.nodes[index], &self.lab.nodes[because]);
+            let because = format!("role {} on {} did not succeed", blocker.role, self.lab.hosts[blocker.host].name);
+            self.send(Event::RoleNotReached { host: self.lab.hosts[node.host].name.clone(), role: node.role.clone(), because: because.clone() });
+            tally.node(index, "not reached", 0, 0.0);
+        };
+        match schedule::run(self.lab, &nodes, self.parallel, work, skip) {
+            Ok(ended) => {
+                for (index, ended) in ended {
+                    if ended == Ended::Failed && !tally.has(index) {
+                        tally.node(index, "not reached", 0, 0.0);
+                    }
+                }
+            }
+            Err(error) => tally.trouble(&error),
+        }
+    }
+
+    fn work(&self, index: usize, slot: &Slot<'a>, tally: &Tally) -> bool {
+        let node = &self.lab.nodes[index];
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(run) = slot.as_mut() else { return false };
+        if self.interrupted.load(Ordering::SeqCst) {
+            return false;
+        }
+        let started = Instant::now();
+        let later: Vec<usize> = self.nodes_on(node.host).into_iter().skip_while(|&n| n != index).skip(1).collect();
+        let (host, role) = (self.lab.hosts[node.host].name.clone(), node.role.clone());
+        let result = apply::node(self.lab, index, &later, run, &self.wires());
+        let seconds = started.elapsed().as_secs_f64();
+        match result {
+            Ok(changed) => {
+                tally.node(index, if changed.is_empty() { "ok" } else { "changed" }, changed.len(), seconds);
+                self.send(Event::RoleDone { host, role, changed: changed.len(), seconds });
+                true
+            }
+            Err(failure) => {
+                tally.node(index, "failed", 0, seconds);
+                self.send(Event::RoleFailed { host, role, error: failure.error, output: failure.output, hint: failure.hint });
+                false
+            }
+        }
+    }
+
+    fn check(&self, sessions: Vec<Session<'a>>, tally: &Tally) -> Exit {
+        let reach = HostReach::new(self.lab, self.wires(), sessions);
+        let result = verify::run(self.lab, &self.selection, &reach, &self.wires(), self.interrupted);
+        tally.checks(result.passed, result.failed, result.skipped);
+        if self.interrupted.load(Ordering::SeqCst) {
+            return Exit::Interrupted;
+        }
+        if let Err(error) = verify::remember(self.lab, &result) {
+            self.send(Event::Note { text: format!("cannot remember the result of the checks: {error}") });
+        }
+        if result.failed > 0 { Exit::CheckFailed } else { Exit::Done }
+    }
+
+    fn exit(&self, tally: &Tally) -> Exit {
+        if self.interrupted.load(Ordering::SeqCst) {
+            Exit::Interrupted
+        } else if tally.any("failed") {
+            Exit::Failed
+        } else if tally.any_host_failed() {
+            Exit::Unobserved
+        } else if tally.any("not reached") {
+            Exit::Failed
+        } else {
+            Exit::Done
+        }
+    }
+
+    fn finish(&self, tally: Tally, exit: Exit) -> Exit {
+        self.send(Event::RunDone(Box::new(tally.summary(exit, Path::new(&self.lab.state_dir)))));
+        exit
+    }
+}

@@ -1,0 +1,109 @@
+//! Runs nodes in parallel over hosts, each after what it requires; a failure stops its dependents only.
+
+use std::sync::Mutex;
+
+use crate::lab::Lab;
+
+/// How a node ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// As desired.
+    Done,
+    /// Failed.
+    Failed,
+    /// Not tried, because the node with this index failed or was not reached.
+    NotReached(usize),
+}
+
+struct Board {
+    /// Nodes (of this run) that must have ended before: required ones, and the previous one on the same host.
+    waiting: Vec<usize>,
+    ended: Vec<Option<Ended>>,
+}
+
+/// Runs `nodes` (indexes into `lab.nodes`, in an order where requirements come first) on at most `parallel` threads.
+///
+/// Nodes of one host never run at the same time. `work` returns whether the node is now as desired; `skip` is told about
+/// nodes that are not tried.
+pub fn run<W, S>(lab: &Lab, nodes: &[usize], parallel: usize, work: W, skip: S) -> Result<Vec<(usize, Ended)>, String>
+where
+    W: Fn(usize) -> bool + Sync,
+    S: Fn(usize, usize) + Sync,
+{
+    let previous_on_host = |position: usize| nodes[..position].iter().rposition(|&n| lab.nodes[n].host == lab.nodes[nodes[position]].host);
+    let position_of = |node: usize| nodes.iter().position(|&n| n == node);
+    let required: Vec<Vec<usize>> = nodes.iter().map(|&n| lab.nodes[n].requires.iter().filter_map(|&r| position_of(r)).collect()).collect();
+    let after: Vec<Vec<usize>> = (0..nodes.len())
+        .map(|p| {
+            let mut before = required[p].clone();
+            before.extend(previous_on_host(p));
+            before.sort_unstable();
+            before.dedup();
+            before
+        })
+        .collect();
+    let board = Mutex::new(Board { waiting: after.iter().map(Vec::len).collect(), ended: vec![None; nodes.len()] });
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(parallel.max(1)).build().map_err(|e| format!("cannot start worker threads: {e}"))?;
+    let shared = Shared { nodes, required: &required, after: &after, board: &board, work: &work, skip: &skip };
+    pool.scope(|scope| {
+        for (p, before) in after.iter().enumerate() {
+            if before.is_empty() {
+                scope.spawn(move |scope| shared.start(p, scope));
+            }
+        }
+    });
+    let board = board.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    Ok(nodes.iter().copied().zip(board.ended.into_iter().map(|ended| ended.unwrap_or(Ended::Failed))).collect())
+}
+
+struct Shared<'a, W, S> {
+    nodes: &'a [usize],
+    required: &'a [Vec<usize>],
+    after: &'a [Vec<usize>],
+    board: &'a Mutex<Board>,
+    work: &'a W,
+    skip: &'a S,
+}
+
+impl<W, S> Clone for Shared<'_, W, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<W, S> Copy for Shared<'_, W, S> {}
+
+impl<'a, W: Fn(usize) -> bool + Sync, S: Fn(usize, usize) + Sync> Shared<'a, W, S> {
+    fn start<'s>(self, position: usize, scope: &rayon::Scope<'s>)
+    where
+        'a: 's,
+    {
+        let blocker = {
+            let board = self.lock();
+            self.required[position].iter().copied().find(|&p| board.ended[p] != Some(Ended::Done))
+        };
+        let node = self.nodes[position];
+        let ended = match blocker {
+            Some(p) => {
+                (self.skip)(node, self.nodes[p]);
+                Ended::NotReached(self.nodes[p])
+            }
+            None if (self.work)(node) => Ended::Done,
+            None => Ended::Failed,
+        };
+        let mut board = self.lock();
+        board.ended[position] = Some(ended);
+        for (p, before) in self.after.iter().enumerate() {
+            if before.contains(&position) {
+                board.waiting[p] -= 1;
+                if board.waiting[p] == 0 {
+                    scope.spawn(move |scope| self.start(p, scope));
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'a, Board> {
+        self.board.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,138 @@
+//! Collects what a run came to.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::base::Exit;
+use crate::lab::Lab;
+
+use super::facts::Facts;
+use super::plan::NodePlan;
+use super::{HostSummary, RoleTime, Summary};
+
+/// The running count of a run; shared by its threads.
+pub struct Tally<'a> {
+    lab: &'a Lab,
+    started: Instant,
+    nodes: Vec<usize>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    summary: Summary,
+    hosts: BTreeMap<usize, HostSummary>,
+    roles: BTreeMap<usize, RoleTime>,
+}
+
+impl<'a> Tally<'a> {
+    /// Starts counting.
+    pub fn new(lab: &'a Lab, hosts: Vec<usize>, nodes: Vec<usize>) -> Self {
+        let hosts = hosts.into_iter().map(|h| {
+            let host = &lab.hosts[h];
+            (h, HostSummary { name: host.name.clone(), address: host.address.to_string(), ..HostSummary::default() })
+        });
+        let inner = Inner { hosts: hosts.collect(), ..Inner::default() };
+        Self { lab, started: Instant::now(), nodes, inner: Mutex::new(inner) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A host was observed.
+    pub fn observed(&self, host: usize, facts: &Facts) {
+        if let Some(summary) = self.lock().hosts.get_mut(&host) {
+            summary.system = facts.describe();
+            summary.rehearsal = facts.rehearsal.is_some();
+        }
+    }
+
+    /// A host could not be observed.
+    pub fn host_failed(&self, host: usize, error: &str) {
+        if let Some(summary) = self.lock().hosts.get_mut(&host) {
+            summary.error = Some(error.to_owned());
+        }
+    }
+
+    /// A node was planned.
+    pub fn planned(&self, node: usize, plan: &NodePlan) {
+        let mut inner = self.lock();
+        inner.summary.resources += self.lab.nodes[node].resources.len();
+        inner.summary.unknown += plan.unknown.len();
+        inner.summary.skipped += plan.skipped.len();
+    }
+
+    /// A node ended.
+    pub fn node(&self, node: usize, state: &str, changed: usize, seconds: f64) {
+        let role = RoleTime { role: self.lab.nodes[node].role.clone(), seconds, changed, state: state.to_owned() };
+        self.lock().roles.insert(node, role);
+    }
+
+    /// Whether a node was counted.
+    pub fn has(&self, node: usize) -> bool {
+        self.lock().roles.contains_key(&node)
+    }
+
+    /// Whether any node ended like this.
+    pub fn any(&self, state: &str) -> bool {
+        self.lock().roles.values().any(|role| role.state == state)
+    }
+
+    /// Whether any host could not be observed.
+    pub fn any_host_failed(&self) -> bool {
+        self.lock().hosts.values().any(|host| host.error.is_some())
+    }
+
+    /// Resources changed (or that would change) so far.
+    pub fn changed(&self) -> usize {
+        self.lock().roles.values().map(|role| role.changed).sum()
+    }
+
+    /// Something went wrong that belongs to no host.
+    pub fn trouble(&self, text: &str) {
+        self.lock().summary.next.push(text.to_owned());
+    }
+
+    /// The checks ran.
+    pub fn checks(&self, passed: usize, failed: usize, skipped: usize) {
+        self.lock().summary.checks = Some((passed, failed, skipped));
+    }
+
+    /// The checks did not run.
+    pub fn checks_note(&self, why: &str) {
+        self.lock().summary.checks_note = Some(why.to_owned());
+    }
+
+    /// The summary.
+    pub fn summary(self, exit: Exit, _state_dir: &Path) -> Summary {
+        let lab = self.lab;
+        let inner = self.inner.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut summary = inner.summary;
+        let mut hosts = inner.hosts;
+        for node in self.nodes {
+            let role = inner.roles.get(&node).cloned().unwrap_or_default();
+            if let Some(host) = hosts.get_mut(&lab.nodes[node].host)
+                && !role.role.is_empty()
+            {
+                host.changed += role.changed;
+                host.roles.push(role);
+            }
+        }
+        let failed = hosts.values().any(|host| host.error.is_some() || host.roles.iter().any(|role| role.state == "failed" || role.state == "not reached"));
+        if failed {
+            summary.next.push("mend what is said above and run `poclab bootstrap` again: it goes on where it stopped".to_owned());
+        } else if exit == Exit::Changes {
+            summary.next.push("`poclab bootstrap` makes these changes".to_owned());
+        }
+        summary.exit = exit as u8;
+        summary.seconds = self.started.elapsed().as_secs_f64();
+        summary.hosts = hosts.into_values().collect();
+        summary.changed = summary.hosts.iter().map(|host| host.changed).sum();
+        summary.services = lab.services.iter().map(|s| (s.name.clone(), s.host.clone(), s.url.clone(), s.login.clone())).collect();
+        summary.stand_ins = lab.stand_ins.clone();
+        summary
+    }
+}
