@@ -1,1 +1,75 @@
-//! cli
+//! The command line: one file per subcommand; each parses, calls and chooses the exit code.
+
+mod args;
+mod bootstrap;
+mod files;
+mod observe;
+mod plan;
+mod rehearse;
+mod runs;
+mod schema;
+mod secrets;
+mod status;
+mod validate;
+mod verify;
+
+use clap::Parser as _;
+
+use crate::base::Exit;
+use crate::report;
+use args::{Args, Command};
+
+/// A failure that ends the program with this exit code and this text after "error: ".
+#[derive(Debug)]
+pub struct Stop {
+    exit: Exit,
+    text: String,
+}
+
+impl Stop {
+    fn new(exit: Exit, text: impl Into<String>) -> Self {
+        Self { exit, text: text.into() }
+    }
+
+    /// The lab's files or the command line are wrong.
+    fn usage(text: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, text)
+    }
+}
+
+impl From<anyhow::Error> for Stop {
+    fn from(error: anyhow::Error) -> Self {
+        Self::new(Exit::Failed, format!("{error:#}"))
+    }
+}
+
+/// Runs the program and returns its exit code.
+pub fn main() -> Exit {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are not errors; a wrong command line is exit 64.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _ = error.print();
+            return exit;
+        }
+    };
+    let result = match &args.command {
+        Command::Bootstrap(command) => bootstrap::run(&args.global, command),
+        Command::Plan(command) => plan::run(&args.global, command),
+        Command::Verify(command) => verify::run(&args.global, command),
+        Command::Validate => validate::run(&args.global),
+        Command::Status => status::run(&args.global),
+        Command::Secrets(command) => secrets::run(&args.global, command),
+        Command::Rehearse(command) => rehearse::run(&args.global, command),
+        Command::Observe(command) => observe::run(&args.global, command),
+        Command::Schema(command) => schema::run(command),
+    };
+    match result {
+        Ok(exit) => exit,
+        Err(stop) => {
+            report::print_error(&stop.text);
+            stop.exit
+        }
+    }
+}

@@ -1,0 +1,51 @@
+# Two commands matter: `make rehearse` (the whole lab on this machine) and `make test` (everything CI runs).
+# Both install what is missing, and say so before they do it.
+
+SHELL := /bin/bash
+CARGO ?= cargo
+POCLAB := target/release/poclab
+SCRIPTS := $(shell git ls-files -z 2>/dev/null | xargs -0 grep -lE '^\#!.*\b(ba|da)?sh\b' 2>/dev/null)
+
+.PHONY: help build rehearse rehearse-down test check unit lab-test vagrant-check bench prerequisites test-prerequisites schemas
+
+help:            ## this list
+	@grep -hE '^[a-z-]+: .*## |^[a-z-]+: *## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+build: prerequisites ## the tool: target/release/poclab
+	$(CARGO) build --release --locked
+
+rehearse: build  ## four local hosts, full bootstrap, full verification
+	$(POCLAB) rehearse up
+	$(POCLAB) --inventory inventory/rehearsal.yml bootstrap
+
+rehearse-down:   ## remove the rehearsal
+	$(POCLAB) rehearse down
+
+test: test-prerequisites check unit lab-test vagrant-check ## everything that CI runs
+	@echo "all tests passed"
+
+check:           ## formatting, lints, shell scripts
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	shellcheck $(SCRIPTS)
+
+unit:            ## unit, golden, binary and real-sshd tests
+	POCLAB_REQUIRE_SSHD=1 POCLAB_REQUIRE_TOOLS=1 $(CARGO) test --locked
+
+lab-test:        ## the four-host container lab
+	tests/lab/run
+
+vagrant-check:   ## the Vagrantfile, where vagrant can be installed
+	tests/vagrant/run
+
+bench: build     ## the numbers of docs/benchmarks.md
+	bench/no-change
+
+prerequisites:
+	rehearsal/install-prerequisites
+
+test-prerequisites:
+	rehearsal/install-prerequisites --tests
+
+schemas:         ## regenerate docs/schema from the types
+	$(CARGO) run --quiet -- schema docs/schema

@@ -1,0 +1,204 @@
+//! What can be typed. The help texts here are the reference.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+/// Turns bare CentOS 7.6 hosts into a verified DevSecOps lab over plain SSH.
+///
+/// Exit codes: 0 done or nothing to do; 1 something failed; 2 `plan` found changes; 3 a check failed; 4 a host (or
+/// something on it) could not be observed; 64 the lab's files or the command line are wrong; 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "poclab", version, max_term_width = 100)]
+pub struct Args {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of all commands.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Global {
+    /// The inventory: hosts, groups, variables, flow matrix
+    #[arg(short, long, global = true, env = "POCLAB_INVENTORY", default_value = "inventory/lab.yml", value_name = "FILE")]
+    pub inventory: PathBuf,
+    /// How to report
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Show the scripts that are run on the hosts (secrets are redacted)
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Override a variable of the inventory (repeatable)
+    #[arg(short = 'e', long = "set", global = true, value_name = "NAME=VALUE", value_parser = parse_override)]
+    pub overrides: Vec<(String, String)>,
+    /// Pin host keys that are not known yet. A changed key is refused even then
+    #[arg(long, global = true)]
+    pub accept_new_host_keys: bool,
+}
+
+fn parse_override(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("expected NAME=VALUE, got {text}"))?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Output formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Live progress on a terminal, plain lines otherwise
+    Text,
+    /// One JSON object per event and line
+    Json,
+    /// JUnit XML of roles and checks, at the end
+    Junit,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Plan, apply and verify, in one go; safe to run again at any time
+    Bootstrap(Bootstrap),
+    /// What would change, host by host; exit 2 if something would
+    Plan(Narrow),
+    /// Run the end-to-end checks alone
+    Verify(Verify),
+    /// Check inventory, roles and templates without contacting anything
+    Validate,
+    /// Hosts, services, links, where the credentials are; observed live
+    Status,
+    /// The lab's generated passwords, keys and certificates
+    #[command(subcommand)]
+    Secrets(Secrets),
+    /// The lab on local hosts: rehearse before touching the real ones
+    #[command(subcommand)]
+    Rehearse(Rehearse),
+    /// Print the script that observes a host (to read it, or to time it by itself)
+    Observe(Observe),
+    /// Write the JSON schemas of the lab's files into a folder (for editors)
+    Schema(Schema),
+}
+
+/// What to narrow a run to.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub struct Narrow {
+    /// Only this host (repeatable)
+    #[arg(long = "host", value_name = "NAME")]
+    pub hosts: Vec<String>,
+    /// Only this role (repeatable)
+    #[arg(long = "role", value_name = "NAME")]
+    pub roles: Vec<String>,
+    /// Work on at most this many hosts at the same time
+    #[arg(long, default_value_t = 16, value_name = "N")]
+    pub parallel: usize,
+}
+
+/// Checks to run.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub struct Checks {
+    /// Only this kind of check (repeatable)
+    #[arg(long = "check", value_name = "NAME")]
+    pub checks: Vec<String>,
+    /// Leave out checks that interrupt something (firewall reload, Docker restart)
+    #[arg(long)]
+    pub no_disruption: bool,
+}
+
+/// `bootstrap`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Bootstrap {
+    #[command(flatten)]
+    pub narrow: Narrow,
+    #[command(flatten)]
+    pub checks: Checks,
+    /// Run the checks even when nothing changed and they passed before
+    #[arg(long)]
+    pub verify: bool,
+}
+
+/// `verify`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Verify {
+    #[command(flatten)]
+    pub narrow: Narrow,
+    #[command(flatten)]
+    pub checks: Checks,
+}
+
+/// `secrets`
+#[derive(Debug, Clone, Subcommand)]
+pub enum Secrets {
+    /// Names, what they are for, and when they were made
+    List,
+    /// Show one
+    Show {
+        /// Name as in `list`
+        name: String,
+        /// Print only this field (user, password, value, certificate, …)
+        #[arg(long)]
+        field: Option<String>,
+    },
+    /// Set one; the value is read from standard input
+    Set {
+        /// e.g. `sudo_password_app`, `ssh_password`
+        name: String,
+    },
+    /// Make a new one; the next bootstrap changes what depends on it
+    Rotate {
+        /// Name as in `list`
+        name: String,
+    },
+}
+
+/// Where the rehearsal runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Backend {
+    /// Containers with systemd, sshd, firewalld, yum and Docker inside: minutes, no SELinux
+    Containers,
+    /// Vagrant VMs with CentOS 7.6 and real SELinux: slower, truthful
+    Vagrant,
+}
+
+/// `rehearse`
+#[derive(Debug, Clone, Subcommand)]
+pub enum Rehearse {
+    /// Start the hosts (build image and mirror first, if need be)
+    Up {
+        #[arg(long, value_enum, default_value_t = Backend::Containers)]
+        backend: Backend,
+    },
+    /// Remove the hosts and everything on them
+    Down {
+        #[arg(long, value_enum, default_value_t = Backend::Containers)]
+        backend: Backend,
+    },
+    /// Which hosts run
+    Status {
+        #[arg(long, value_enum, default_value_t = Backend::Containers)]
+        backend: Backend,
+    },
+    /// Log in to a host, or run a command there
+    Ssh {
+        /// Host name
+        name: String,
+        #[arg(long, value_enum, default_value_t = Backend::Containers)]
+        backend: Backend,
+        /// Command to run
+        #[arg(trailing_var_arg = true)]
+        command: Vec<String>,
+    },
+}
+
+/// `observe`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Observe {
+    /// Host name
+    pub host: String,
+}
+
+/// `schema`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Schema {
+    /// Folder to write to
+    #[arg(default_value = "docs/schema")]
+    pub folder: PathBuf,
+}

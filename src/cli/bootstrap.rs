@@ -1,0 +1,12 @@
+//! `poclab bootstrap`
+
+use super::args::{Bootstrap, Global};
+use super::{Stop, runs};
+use crate::base::Exit;
+
+pub fn run(global: &Global, command: &Bootstrap) -> Result<Exit, Stop> {
+    runs::run(global, "bootstrap", &command.narrow, &command.checks, |engine| {
+        engine.always_verify = command.verify;
+        engine.bootstrap()
+    })
+}
