@@ -1,0 +1,54 @@
+//! Opening what a command works on: the inventory, the secrets, the lab.
+
+use std::path::Path;
+
+use super::Stop;
+use super::args::Global;
+use crate::base::Exit;
+use crate::lab::{self, Lab, Problems, Store};
+use crate::report;
+
+/// Loads the lab with its secrets; whatever is missing is generated. Nothing is contacted.
+pub fn load(global: &Global) -> Result<Lab, Stop> {
+    // First without the store: a wrong file must not create anything.
+    validate(global)?;
+    let mut store = open_store(global)?;
+    lab::load(&global.inventory, &mut store, &global.overrides).map_err(|problems| wrong(&problems))
+}
+
+/// Checks the lab's files, without secrets.
+pub fn validate(global: &Global) -> Result<Lab, Stop> {
+    lab::validate(&global.inventory, &global.overrides).map_err(|problems| wrong(&problems))
+}
+
+/// Opens the lab's secrets; says where a new identity is.
+pub fn open_store(global: &Global) -> Result<Store, Stop> {
+    let (name, state_dir) = lab::peek(&global.inventory).map_err(|problems| wrong(&problems))?;
+    let store = Store::open(&state_dir, &name)?;
+    if let Some(notice) = store.notice() {
+        report::print_notice(notice);
+    }
+    Ok(store)
+}
+
+/// All problems, one per line, and the exit code for them.
+fn wrong(problems: &Problems) -> Stop {
+    let count = problems.0.len();
+    report::print_problems(&problems.0);
+    Stop::new(Exit::Usage, format!("{count} {} in the lab's files; nothing was contacted", if count == 1 { "mistake" } else { "mistakes" }))
+}
+
+/// `there is no … NAME` with a suggestion.
+pub fn no_such<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    let near = known.clone().map(|k| (strsim::jaro_winkler(k, name), k)).filter(|(score, _)| *score > 0.75).max_by(|a, b| a.0.total_cmp(&b.0));
+    let known: Vec<&str> = known.collect();
+    match near {
+        Some((_, near)) => format!("there is no {what} `{name}`; did you mean `{near}`?"),
+        None => format!("there is no {what} `{name}`; there is: {}", known.join(", ")),
+    }
+}
+
+/// The project's root for files that are not part of the lab's model (rehearsal/).
+pub fn root(global: &Global) -> std::path::PathBuf {
+    lab::root(Path::new(&global.inventory))
+}
