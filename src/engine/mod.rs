@@ -15,3 +15,4 @@ mod verify;
 
 pub use event::{Event, HostSummary, RoleTime, RunKind, Status, Summary};
 pub use run::{Engine, Selection, observation_script};
+pub use verify::passed_at as verified_at;

@@ -107,3 +107,83 @@ impl<'a, W: Fn(usize) -> bool + Sync, S: Fn(usize, usize) + Sync> Shared<'a, W, 
         self.board.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::base::Redactor;
+    use crate::lab::{Host, Node, Os};
+    use crate::ssh::Reach;
+
+    /// `(host, requires)` per node.
+    fn lab(nodes: &[(usize, &[usize])]) -> Lab {
+        let hosts = 1 + nodes.iter().map(|(host, _)| *host).max().unwrap_or_default();
+        let host = |h: usize| Host {
+            name: format!("h{h}"),
+            address: std::net::Ipv4Addr::LOCALHOST,
+            os: Os::Rehearsal,
+            groups: Vec::new(),
+            reach: Reach::Program(Vec::new()),
+        };
+        let node = |(i, (host, requires)): (usize, &(usize, &[usize]))| Node {
+            host: *host,
+            role: format!("r{i}"),
+            resources: Vec::new(),
+            handlers: Vec::new(),
+            requires: requires.to_vec(),
+        };
+        Lab {
+            name: "test".to_owned(),
+            root: std::path::PathBuf::new(),
+            state_dir: std::path::PathBuf::new(),
+            known_hosts: std::path::PathBuf::new(),
+            hosts: (0..hosts).map(host).collect(),
+            nodes: nodes.iter().enumerate().map(node).collect(),
+            checks: Vec::new(),
+            services: Vec::new(),
+            stand_ins: Vec::new(),
+            ca_pem: String::new(),
+            redactor: Redactor::new(),
+        }
+    }
+
+    fn ends(lab: &Lab, parallel: usize, failing: &[usize]) -> Vec<Ended> {
+        let all: Vec<usize> = (0..lab.nodes.len()).collect();
+        run(lab, &all, parallel, |node| !failing.contains(&node), |_, _| {}).unwrap().into_iter().map(|(_, ended)| ended).collect()
+    }
+
+    #[test]
+    fn a_failure_stops_its_dependents_only() {
+        // h0: 0 -> 1; h1: 2, 3 requires 1 (elsewhere), 4 requires nothing.
+        let lab = lab(&[(0, &[]), (0, &[0]), (1, &[]), (1, &[1]), (1, &[])]);
+        let ended = ends(&lab, 2, &[0]);
+        assert_eq!(ended, [Ended::Failed, Ended::NotReached(0), Ended::Done, Ended::NotReached(1), Ended::Done]);
+    }
+
+    #[test]
+    fn nodes_of_one_host_never_overlap_and_one_thread_is_enough() {
+        let lab = lab(&[(0, &[]), (1, &[]), (0, &[1]), (1, &[0]), (0, &[]), (1, &[4])]);
+        for parallel in [1, 2, 8] {
+            let busy = [AtomicUsize::new(0), AtomicUsize::new(0)];
+            let order = Mutex::new(Vec::new());
+            let work = |node: usize| {
+                let host = lab.nodes[node].host;
+                assert_eq!(busy[host].fetch_add(1, Ordering::SeqCst), 0, "two nodes at once on host {host}");
+                std::thread::sleep(std::time::Duration::from_millis(2));
+                order.lock().unwrap().push(node);
+                busy[host].fetch_sub(1, Ordering::SeqCst);
+                true
+            };
+            run(&lab, &[0, 1, 2, 3, 4, 5], parallel, work, |_, _| {}).unwrap();
+            let order = order.into_inner().unwrap();
+            assert_eq!(order.iter().collect::<BTreeSet<_>>().len(), 6);
+            for (node, n) in lab.nodes.iter().enumerate() {
+                let at = |wanted: usize| order.iter().position(|&done| done == wanted).unwrap();
+                assert!(n.requires.iter().all(|&r| at(r) < at(node)), "{order:?}");
+            }
+        }
+    }
+}

@@ -15,6 +15,8 @@ pub struct Lab {
     pub root: PathBuf,
     /// Folder for what this machine keeps about the lab: secrets, known hosts, run logs (`.poclab/<name>`).
     pub state_dir: PathBuf,
+    /// Known host keys of the lab (OpenSSH format).
+    pub known_hosts: PathBuf,
     /// In inventory order.
     pub hosts: Vec<Host>,
     /// One role on one host each; ordered so that every node comes after all it requires.
