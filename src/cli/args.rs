@@ -1,6 +1,6 @@
 //! What can be typed. The help texts here are the reference.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
@@ -20,9 +20,9 @@ pub struct Args {
 /// Options of all commands.
 #[derive(Debug, Clone, ClapArgs)]
 pub struct Global {
-    /// The inventory: hosts, groups, variables, flow matrix
-    #[arg(short, long, global = true, env = "POCLAB_INVENTORY", default_value = "inventory/lab.yml", value_name = "FILE")]
-    pub inventory: PathBuf,
+    /// The inventory: hosts, groups, variables, flow matrix [default: inventory/lab.yml; for `rehearse`: inventory/rehearsal.yml]
+    #[arg(short, long, global = true, env = "POCLAB_INVENTORY", value_name = "FILE")]
+    pub inventory: Option<PathBuf>,
     /// How to report
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -35,6 +35,13 @@ pub struct Global {
     /// Pin host keys that are not known yet. A changed key is refused even then
     #[arg(long, global = true)]
     pub accept_new_host_keys: bool,
+}
+
+impl Global {
+    /// The inventory that was asked for, or the default one.
+    pub fn inventory(&self) -> &Path {
+        self.inventory.as_deref().unwrap_or(Path::new("inventory/lab.yml"))
+    }
 }
 
 fn parse_override(text: &str) -> Result<(String, String), String> {

@@ -1,6 +1,6 @@
 //! Opening what a command works on: the inventory, the secrets, the lab.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Stop;
 use super::args::Global;
@@ -13,17 +13,17 @@ pub fn load(global: &Global) -> Result<Lab, Stop> {
     // First without the store: a wrong file must not create anything.
     validate(global)?;
     let mut store = open_store(global)?;
-    lab::load(&global.inventory, &mut store, &global.overrides).map_err(|problems| wrong(&problems))
+    lab::load(global.inventory(), &mut store, &global.overrides).map_err(|problems| wrong(&problems))
 }
 
 /// Checks the lab's files, without secrets.
 pub fn validate(global: &Global) -> Result<Lab, Stop> {
-    lab::validate(&global.inventory, &global.overrides).map_err(|problems| wrong(&problems))
+    lab::validate(global.inventory(), &global.overrides).map_err(|problems| wrong(&problems))
 }
 
 /// Opens the lab's secrets; says where a new identity is.
 pub fn open_store(global: &Global) -> Result<Store, Stop> {
-    let (name, state_dir) = lab::peek(&global.inventory).map_err(|problems| wrong(&problems))?;
+    let (name, state_dir) = lab::peek(global.inventory()).map_err(|problems| wrong(&problems))?;
     let store = Store::open(&state_dir, &name)?;
     if let Some(notice) = store.notice() {
         report::print_notice(notice);
@@ -48,7 +48,7 @@ pub fn no_such<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> 
     }
 }
 
-/// The project's root for files that are not part of the lab's model (rehearsal/).
-pub fn root(global: &Global) -> std::path::PathBuf {
-    lab::root(Path::new(&global.inventory))
+/// The project's root, for files that are not part of the lab's model (rehearsal/, Vagrantfile).
+pub fn root_of(inventory: &Path) -> PathBuf {
+    lab::root(inventory)
 }

@@ -10,7 +10,7 @@ pub fn run(global: &Global) -> Result<Exit, Stop> {
     let resources: usize = lab.nodes.iter().map(|node| node.resources.len()).sum();
     report::print_text(&format!(
         "{}: good; {} hosts, {} roles on them, {resources} resources, {} checks\n",
-        global.inventory.display(),
+        global.inventory().display(),
         lab.hosts.len(),
         lab.nodes.len(),
         lab.checks.len()
