@@ -6,4 +6,5 @@ pub mod secrets;
 mod vault;
 
 pub use model::{Check, Handler, HandlerAction, Host, Lab, NamedSecret, Node, Os, Resource, Service};
+pub use secrets::Store;
 pub use vault::{Certificate, Login, Vault};

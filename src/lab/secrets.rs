@@ -239,11 +239,7 @@ impl Vault for Store {
             None => self.put_login(name, user, &entry::password()?, &format!("login of {user}"))?,
         }
         let entry = &self.book.entries[name];
-        Ok(Login {
-            user: user.to_owned(),
-            password: Secret::new(entry.value("password")),
-            htpasswd: Secret::new(entry.value("htpasswd")),
-        })
+        Ok(Login { user: user.to_owned(), password: Secret::new(entry.value("password")), htpasswd: Secret::new(entry.value("htpasswd")) })
     }
 
     fn certificate(&mut self, name: &str, dns: &[String], addresses: &[IpAddr]) -> Result<Certificate> {
@@ -251,7 +247,8 @@ impl Vault for Store {
         let authority = self.authority()?;
         let key = format!("{CERTIFICATE}{name}");
         if let Some(entry) = self.book.entries.get(&key) {
-            let facts = ca::inspect(entry.value("cert")).with_context(|| format!("the certificate {name} in the secrets file cannot be read"))?;
+            let facts =
+                ca::inspect(entry.value("cert")).with_context(|| format!("the certificate {name} in the secrets file cannot be read"))?;
             let same_names = facts.dns == dns.iter().cloned().collect::<BTreeSet<_>>();
             let same_addresses = facts.addresses == addresses.iter().copied().collect::<BTreeSet<_>>();
             let young = facts.days_left(self.now) >= ca::RENEW_DAYS;

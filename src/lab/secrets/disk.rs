@@ -50,7 +50,8 @@ impl Disk {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
             Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
         };
-        let encrypted_to = fs::read_to_string(folder.join(RECIPIENT)).map_or_else(|_| "another key".to_owned(), |text| text.trim().to_owned());
+        let encrypted_to =
+            fs::read_to_string(folder.join(RECIPIENT)).map_or_else(|_| "another key".to_owned(), |text| text.trim().to_owned());
         let advice = || {
             format!(
                 "restore the identity file, or name the right one in {VARIABLE}; if it is lost, move {} away: \
@@ -141,7 +142,8 @@ fn replace(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
 
 fn lock(path: &Path, wait: Duration) -> Result<File> {
     let failed = || format!("cannot lock {}", path.display());
-    let mut file = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).with_context(failed)?;
+    let mut file =
+        fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).with_context(failed)?;
     let start = Instant::now();
     loop {
         match file.try_lock() {

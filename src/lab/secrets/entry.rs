@@ -24,15 +24,14 @@ pub enum Kind {
     Ca,
 }
 
-impl Kind {
-    /// As it is shown.
-    pub fn word(self) -> &'static str {
-        match self {
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
             Kind::Login => "login",
             Kind::Value => "value",
             Kind::Certificate => "certificate",
             Kind::Ca => "ca",
-        }
+        })
     }
 }
 

@@ -61,8 +61,9 @@ impl Identities {
             bail!("the identity file {0} may be read by others (mode {mode:04o}): run `chmod 600 {0}`", path.display());
         }
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let keys: Vec<x25519::Identity> =
-            lines.map(|line| line.parse().map_err(|e| anyhow!("the identity file {} is damaged: {e}", path.display()))).collect::<Result<_>>()?;
+        let keys: Vec<x25519::Identity> = lines
+            .map(|line| line.parse().map_err(|e| anyhow!("the identity file {} is damaged: {e}", path.display())))
+            .collect::<Result<_>>()?;
         if keys.is_empty() {
             bail!("the identity file {} holds no key (a line AGE-SECRET-KEY-1…): restore it, or remove it to start anew", path.display());
         }
