@@ -1,0 +1,254 @@
+//! The four-host container lab: real sshd, sudo, systemd, firewalld, yum, Docker and registry.
+//!
+//! Run by `make lab-test` (it needs root or a docker socket, and minutes): `cargo test --release --test lab -- --ignored --nocapture`.
+//! The lab is a copy of the rehearsal on a network of its own, so it leaves a running rehearsal alone. The stages share
+//! one lab and run in order, as each needs what the one before built.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const HOSTS: [&str; 4] = ["deploy", "app", "registry", "gitlab"];
+
+/// A project folder of its own around the tree's roles and templates.
+struct Project {
+    folder: tempfile::TempDir,
+}
+
+impl Project {
+    fn new() -> Self {
+        let tree = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["roles", "templates", "rehearsal"] {
+            std::os::unix::fs::symlink(tree.join(name), folder.path().join(name)).unwrap();
+        }
+        std::fs::create_dir(folder.path().join("inventory")).unwrap();
+        let inventory = std::fs::read_to_string(tree.join("inventory/rehearsal.yml")).unwrap();
+        let own = inventory.replace("10.90.", "10.91.").replace("lab: rehearsal", "lab: labtest").replace(".poclab/rehearsal", ".poclab/labtest");
+        assert_ne!(inventory, own);
+        let project = Self { folder };
+        std::fs::write(project.inventory(), own).unwrap();
+        project
+    }
+
+    fn inventory(&self) -> PathBuf {
+        self.folder.path().join("inventory/rehearsal.yml")
+    }
+
+    fn edit_inventory(&self, from: &str, to: &str) -> String {
+        let old = std::fs::read_to_string(self.inventory()).unwrap();
+        assert!(old.contains(from), "the inventory has {from:?}");
+        std::fs::write(self.inventory(), old.replacen(from, to, 1)).unwrap();
+        old
+    }
+
+    fn poclab(&self, args: &[&str]) -> Output {
+        eprintln!("--- poclab {}", args.join(" "));
+        let identity = self.folder.path().join("identity.txt");
+        let output = Command::new(env!("CARGO_BIN_EXE_poclab"))
+            .args(["--inventory", "inventory/rehearsal.yml"])
+            .args(args)
+            .current_dir(self.folder.path())
+            .env("POCLAB_IDENTITY", identity)
+            .output()
+            .unwrap();
+        eprintln!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        output
+    }
+
+    /// Runs with `--format json`; the exit code and the events.
+    fn events(&self, args: &[&str]) -> (i32, Vec<serde_json::Value>) {
+        let mut all = args.to_vec();
+        all.extend(["--format", "json"]);
+        let output = self.poclab(&all);
+        let events = String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (output.status.code().unwrap(), events)
+    }
+
+    /// Runs a shell command as root inside a host, past poclab.
+    fn on(&self, host: &str, shell: &str) -> String {
+        let name = self.container(host);
+        let output = Command::new("docker").args(["exec", &name, "sh", "-c", shell]).output().unwrap();
+        assert!(output.status.success(), "{host}: {shell}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn container(&self, host: &str) -> String {
+        let address = format!("10.91.0.{}", 11 + HOSTS.iter().position(|h| *h == host).unwrap());
+        let ids = Command::new("docker").args(["ps", "-q"]).output().unwrap();
+        let ids = String::from_utf8(ids.stdout).unwrap();
+        let format = "{{.Name}} {{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+        let found = ids.lines().find_map(|id| {
+            let output = Command::new("docker").args(["inspect", "-f", format, id]).output().unwrap();
+            let line = String::from_utf8(output.stdout).unwrap();
+            line.trim().split_once(' ').filter(|(_, ip)| *ip == address).map(|(name, _)| name.trim_start_matches('/').to_owned())
+        });
+        found.unwrap_or_else(|| panic!("no container has the address {address}"))
+    }
+
+    /// Connections and execs that sshd has logged on a host so far.
+    fn sessions(&self, host: &str) -> (usize, usize) {
+        let log = self.on(host, "journalctl --no-pager -q -t sshd -t sshd-session");
+        let count = |text: &str| log.lines().filter(|line| line.contains(text)).count();
+        (count("Accepted "), count("Starting session: command"))
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        if std::env::var_os("POCLAB_KEEP_LAB").is_none() {
+            self.poclab(&["rehearse", "down"]);
+        }
+    }
+}
+
+/// `host: resource` of all changes.
+fn changes(events: &[serde_json::Value]) -> BTreeSet<String> {
+    let changes = events.iter().filter(|event| event["event"] == "change");
+    changes.map(|event| format!("{}: {}", event["host"].as_str().unwrap(), event["resource"].as_str().unwrap())).collect()
+}
+
+fn of_kind<'a>(events: &'a [serde_json::Value], kind: &str) -> Vec<&'a serde_json::Value> {
+    events.iter().filter(|event| event["event"] == kind).collect()
+}
+
+fn set(items: &[&str]) -> BTreeSet<String> {
+    items.iter().map(|item| (*item).to_owned()).collect()
+}
+
+#[test]
+#[ignore = "needs docker and minutes: make lab-test"]
+fn four_bare_hosts_become_a_verified_lab() {
+    let lab = Project::new();
+    let up = lab.poclab(&["rehearse", "up"]);
+    assert!(up.status.success());
+
+    plan_works_on_bare_hosts(&lab);
+    bootstrap_sets_up_and_verifies(&lab);
+    a_second_run_changes_nothing_in_one_exec_per_host(&lab);
+    damage_is_named_and_repaired_exactly(&lab);
+    wrong_inputs_are_named_and_the_other_hosts_finish(&lab);
+}
+
+fn plan_works_on_bare_hosts(lab: &Project) {
+    let (exit, events) = lab.events(&["plan"]);
+    assert_eq!(exit, 2);
+    assert_eq!(of_kind(&events, "observed").len(), 4);
+    assert!(changes(&events).len() > 40);
+}
+
+fn bootstrap_sets_up_and_verifies(lab: &Project) {
+    let (exit, events) = lab.events(&["bootstrap"]);
+    let bad: Vec<_> = events.iter().filter(|e| e["event"] == "role_failed" || (e["event"] == "check_result" && e["status"] == "failed")).collect();
+    assert!(bad.is_empty(), "{bad:#?}");
+    assert_eq!(exit, 0);
+    let results = of_kind(&events, "check_result");
+    let controls = results.iter().filter(|event| event["control"] == true && event["status"] == "passed").count();
+    assert!(results.len() >= 20 && controls >= 5, "{} lines, {controls} controls", results.len());
+}
+
+fn a_second_run_changes_nothing_in_one_exec_per_host(lab: &Project) {
+    let before: Vec<_> = HOSTS.iter().map(|host| lab.sessions(host)).collect();
+    let (exit, events) = lab.events(&["bootstrap"]);
+    assert_eq!((exit, changes(&events)), (0, BTreeSet::new()));
+    assert_eq!(of_kind(&events, "run_done")[0]["changed"], 0);
+    for (host, (connections, execs)) in HOSTS.iter().zip(before) {
+        assert_eq!(lab.sessions(host), (connections + 1, execs + 1), "{host}: one connection with one exec");
+    }
+    assert_eq!(lab.poclab(&["plan"]).status.code(), Some(0));
+}
+
+fn damage_is_named_and_repaired_exactly(lab: &Project) {
+    let allowed = r#"rule family="ipv4" source address="10.91.0.11/32" port port="5000" protocol="tcp" accept"#;
+    lab.on("registry", &format!("firewall-cmd --zone=public --remove-rich-rule='{allowed}'"));
+    lab.on("deploy", "sed -i 's/10m/11m/' /etc/docker/daemon.json");
+    lab.on("registry", "docker stop registry");
+    lab.on("registry", "chmod 0644 /srv/registry/certs/registry.key");
+    lab.on("registry", "sed -i '$d' /srv/registry/auth/htpasswd");
+    lab.on("gitlab", "firewall-cmd --permanent --zone=public --add-port=4444/tcp && firewall-cmd --zone=public --add-port=4444/tcp");
+    lab.on("gitlab", "rpm -e --nodeps chrony");
+    let (exit, events) = lab.events(&["plan"]);
+    assert_eq!(exit, 2);
+    let planned = changes(&events);
+    let expected = set(&[
+        "registry: firewall_zone public",
+        "deploy: file /etc/docker/daemon.json",
+        "registry: container registry",
+        "registry: file /srv/registry/certs/registry.key",
+        "registry: file /srv/registry/auth/htpasswd",
+        "gitlab: firewall_zone public",
+        "gitlab: package chrony",
+    ]);
+    assert!(expected.is_subset(&planned), "planned {planned:#?}");
+    // Without the package its files and its service are gone as well; nothing else may be named.
+    let rest: Vec<_> = planned.difference(&expected).filter(|change| !change.starts_with("gitlab: ") || !change.contains("chron")).collect();
+    assert!(rest.is_empty(), "also planned: {rest:?}");
+    let reason = |resource: &str| of_kind(&events, "change").iter().filter(|e| e["resource"] == resource).map(|e| e["reasons"].to_string()).collect::<String>();
+    assert!(reason("firewall_zone public").contains("4444/tcp"), "{}", reason("firewall_zone public"));
+    assert!(reason("file /srv/registry/certs/registry.key").contains("0644"));
+    assert!(!reason("file /srv/registry/auth/htpasswd").contains("$2"), "hashes of secret files only");
+
+    let (exit, events) = lab.events(&["bootstrap"]);
+    assert_eq!(exit, 0);
+    assert_eq!(changes(&events), planned, "exactly what was planned");
+    assert_eq!(lab.poclab(&["plan"]).status.code(), Some(0));
+}
+
+fn wrong_inputs_are_named_and_the_other_hosts_finish(lab: &Project) {
+    let failed = |events: &[serde_json::Value]| {
+        let failed = of_kind(events, "host_failed");
+        failed.iter().map(|e| (e["host"].as_str().unwrap().to_owned(), e["error"].as_str().unwrap().to_owned())).collect::<Vec<_>>()
+    };
+    let observed = |events: &[serde_json::Value]| of_kind(events, "observed").len();
+
+    // A wrong sudo password.
+    let password = lab.folder.path().join(".poclab/labtest/sudo-password-app");
+    let good = std::fs::read_to_string(&password).unwrap();
+    std::fs::write(&password, "wrong-password\n").unwrap();
+    let (exit, events) = lab.events(&["plan"]);
+    std::fs::write(&password, good).unwrap();
+    let errors = failed(&events);
+    assert_eq!((exit, errors.len(), observed(&events)), (4, 1, 3));
+    assert!(errors[0].0 == "app" && errors[0].1.contains("sudo refused"), "{errors:?}");
+
+    // A host that is not there.
+    let old = lab.edit_inventory("address: 10.91.0.14", "address: 10.91.0.99");
+    let (exit, events) = lab.events(&["bootstrap", "--host", "gitlab", "--host", "deploy"]);
+    std::fs::write(lab.inventory(), &old).unwrap();
+    let errors = failed(&events);
+    assert_eq!((exit, errors.len(), observed(&events)), (4, 1, 1), "{errors:?}");
+    assert!(errors[0].0 == "gitlab" && errors[0].1.contains("10.91.0.99"), "{errors:?}");
+
+    // A changed host key.
+    let known = lab.folder.path().join(".poclab/labtest/known_hosts");
+    let good = std::fs::read_to_string(&known).unwrap();
+    let deploy = good.lines().find(|line| line.starts_with("10.91.0.11 ")).unwrap();
+    let app = good.lines().find(|line| line.starts_with("10.91.0.12 ")).unwrap();
+    let swapped = good.replace(deploy, &app.replace("10.91.0.12", "10.91.0.11"));
+    std::fs::write(&known, swapped).unwrap();
+    let (exit, events) = lab.events(&["plan"]);
+    std::fs::write(&known, good).unwrap();
+    let errors = failed(&events);
+    assert_eq!((exit, errors.len(), observed(&events)), (4, 1, 3));
+    assert_eq!(errors[0].1.matches("SHA256:").count(), 2, "both fingerprints: {errors:?}");
+
+    // A missing key file.
+    let old = lab.edit_inventory(".poclab/labtest/id_ed25519", ".poclab/labtest/no-such-key");
+    let output = lab.poclab(&["plan"]);
+    std::fs::write(lab.inventory(), &old).unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && text.contains("no-such-key"), "{text}");
+
+    // A full disk on one host.
+    lab.on("gitlab", "mount -t tmpfs -o size=8k tmpfs /etc/yum.repos.d && dd if=/dev/zero of=/etc/yum.repos.d/fill bs=1k count=64 2>/dev/null; true");
+    lab.on("deploy", "sed -i 's/10m/11m/' /etc/docker/daemon.json");
+    let (exit, events) = lab.events(&["bootstrap"]);
+    lab.on("gitlab", "umount /etc/yum.repos.d");
+    assert_eq!(exit, 1);
+    let failures = of_kind(&events, "role_failed");
+    assert_eq!(failures.len(), 1, "{failures:#?}");
+    assert_eq!(failures[0]["host"], "gitlab");
+    assert!(failures[0]["hint"].as_str().is_some_and(|hint| hint.contains("disk is full")), "{failures:#?}");
+    assert!(lab.on("deploy", "cat /etc/docker/daemon.json").contains("10m"), "the other hosts finish");
+    assert_eq!(lab.poclab(&["bootstrap"]).status.code(), Some(0));
+}
