@@ -257,7 +257,7 @@ pub(super) fn hash_of(text: &str, path: &str) -> Result<String, String> {
 }
 
 /// The lines after `text PATH`, each after a `|`; an empty line follows when the last one was complete, then `end`.
-fn text_of(bytes: &[u8], path: &str) -> Option<String> {
+pub(super) fn text_of(bytes: &[u8], path: &str) -> Option<String> {
     let mut lines = bytes.split(|&b| b == b'\n');
     let head = format!("text {path}");
     lines.find(|line| *line == head.as_bytes())?;
