@@ -39,7 +39,8 @@ fn forbidden() -> Vec<(String, &'static str)> {
 /// Product code, roles, templates, scripts, inventories: everything but prose, recorded outputs and tests.
 fn product_files() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let listed = Command::new("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(root).output().unwrap();
+    let listed =
+        Command::new("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(root).output().unwrap();
     assert!(listed.status.success(), "git ls-files works in the tree");
     let names = String::from_utf8(listed.stdout).unwrap();
     names

@@ -3,9 +3,24 @@
 //! Each kind is data plus pure functions ([`Kind`]): the script that looks, the parser of what it prints, the difference
 //! to the desired state, and the script that changes it. Nothing here opens a connection.
 
+pub mod command;
+pub mod directory;
+pub mod file;
+pub mod group;
+pub mod hostname;
+pub mod hosts_entries;
 mod kind;
+pub mod link;
 pub mod package;
 mod registry;
+mod rpm_version;
+mod script;
+pub mod selinux;
+pub mod service;
+pub mod sysctl;
+pub mod user;
+pub mod yum_repo;
+pub mod yum_repos_only;
 
 pub use kind::{Action, Assessment, Change, Content, Kind, Reply, State};
 pub use registry::{NAMES, Spec};

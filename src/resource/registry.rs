@@ -72,6 +72,19 @@ macro_rules! kinds {
 
 kinds! {
     package,
+    yum_repo,
+    yum_repos_only,
+    file,
+    directory,
+    link,
+    user,
+    group,
+    service,
+    hostname,
+    hosts_entries,
+    sysctl,
+    selinux,
+    command,
 }
 
 fn assess<K: Kind>(specs: &[&K], reply: &Reply) -> Vec<Assessment> {

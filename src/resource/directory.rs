@@ -1,0 +1,92 @@
+//! Directories.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::file::{Presence, root};
+use super::script::{self, Entry, What};
+use super::{Action, Change, Kind, Reply, State};
+use crate::base::quote;
+
+/// A directory with this owner and mode. What is in it is left alone.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// Absolute path. Missing parents are made, owned by root, mode 0755.
+    pub path: String,
+    /// Name of the user that owns it. Default: root.
+    #[serde(default = "root")]
+    pub owner: String,
+    /// Name of its group. Default: root.
+    #[serde(default = "root")]
+    pub group: String,
+    /// Permissions, octal, in quotes. Default: "0755".
+    #[serde(default = "open")]
+    pub mode: String,
+    /// `present` (default), or `absent`: removed when it is empty; one that is not empty is never removed.
+    #[serde(default)]
+    pub state: Presence,
+}
+
+fn open() -> String {
+    "0755".to_owned()
+}
+
+impl Kind for Spec {
+    const NAME: &'static str = "directory";
+    type Observed = Option<Entry>;
+
+    fn id(&self) -> String {
+        self.path.clone()
+    }
+
+    fn check(&self) -> Vec<String> {
+        let mut errors = script::path_errors("path", &self.path);
+        errors.extend(script::mode_errors(&self.mode));
+        errors.extend(script::name_errors("owner", &self.owner));
+        errors.extend(script::name_errors("group", &self.group));
+        errors
+    }
+
+    fn observe(specs: &[&Self]) -> String {
+        format!("{}:\n", script::stat_fragment(specs.iter().map(|spec| spec.path.as_str())))
+    }
+
+    fn parse(specs: &[&Self], reply: &Reply) -> Vec<Result<Self::Observed, String>> {
+        let text = reply.text();
+        specs.iter().map(|spec| script::parse_stat(&text, &spec.path)).collect()
+    }
+
+    fn diff(&self, observed: &Self::Observed) -> State {
+        let changes = match (observed, self.state) {
+            (None, Presence::Absent) => Vec::new(),
+            (Some(entry), Presence::Absent) => vec![Change::new(format!("is there ({}), want it gone", entry.what))],
+            (None, Presence::Present) => vec![Change::new("does not exist")],
+            (Some(entry), Presence::Present) if entry.what != What::Directory => {
+                vec![Change::new(format!("is {}, want a directory", entry.what))]
+            }
+            (Some(entry), Presence::Present) => script::meta_changes(entry, &self.owner, &self.group, &self.mode),
+        };
+        if changes.is_empty() { State::InSync } else { State::Drift(changes) }
+    }
+
+    fn apply(&self, observed: &Self::Observed) -> Vec<Action> {
+        let path = quote(&self.path);
+        if self.state == Presence::Absent {
+            let script = format!("if [ -d {path} ] && [ ! -L {path} ]; then rmdir -- {path}; else rm -f -- {path}; fi\n");
+            return vec![Action { label: format!("remove {}", self.path), script, ..Action::default() }];
+        }
+        let mut action = script::meta_action(&self.path, &self.owner, &self.group, &self.mode);
+        if observed.as_ref().is_none_or(|entry| entry.what != What::Directory) {
+            action.label = format!("make the directory {}", self.path);
+            // A link or file in its place holds no more than itself; mkdir refuses whatever else is there.
+            let clear = match observed {
+                Some(_) => format!("[ -d {path} ] && [ ! -L {path} ] || rm -f -- {path}\n"),
+                None => String::new(),
+            };
+            let label = format!("if [ -e /sys/fs/selinux/enforce ] && command -v restorecon >/dev/null; then restorecon {path}; fi\n");
+            action.script = format!("set -e\n{clear}mkdir -p -- {path}\n{}{label}", action.script.replace(" && ", "\n"));
+        }
+        vec![action]
+    }
+}

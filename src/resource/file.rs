@@ -1,0 +1,291 @@
+//! Text files.
+
+use std::fmt::Write as _;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use similar::TextDiff;
+
+use super::script::{self, Entry, NewFile, What};
+use super::{Action, Change, Content, Kind, Reply, State};
+use crate::base::quote;
+
+/// Files that are larger than this are not fetched to show a diff, in bytes.
+const SHOWN: u64 = 64 * 1024;
+
+/// A text file with this content, owner and mode. It is replaced as a whole, never half-written.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// Absolute path. The directory must exist.
+    pub path: String,
+    /// The whole content. Either this or `template` (unless `state: absent`).
+    #[serde(default)]
+    pub content: Option<Content>,
+    /// A template below templates/ that gives the content, e.g. `docker/daemon.json.tera`.
+    #[serde(default)]
+    pub template: Option<String>,
+    /// Name of the user that owns it. Default: root.
+    #[serde(default = "root")]
+    pub owner: String,
+    /// Name of its group. Default: root.
+    #[serde(default = "root")]
+    pub group: String,
+    /// Permissions, octal, in quotes. Default: "0644", for sensitive files "0600".
+    #[serde(default)]
+    pub mode: Option<String>,
+    /// Holds secrets: its content is never shown, only hashes. Default: false.
+    #[serde(default)]
+    pub sensitive: bool,
+    /// Shell command that must accept the new content before it is put in place; `%s` becomes the name of a temporary file,
+    /// e.g. `dockerd --validate --config-file %s`.
+    #[serde(default)]
+    pub validate: Option<String>,
+    /// `present` (default) or `absent`.
+    #[serde(default)]
+    pub state: Presence,
+}
+
+/// Whether a thing is to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Presence {
+    /// It is to be there.
+    #[default]
+    Present,
+    /// It is not to be there.
+    Absent,
+}
+
+pub(super) fn root() -> String {
+    "root".to_owned()
+}
+
+/// A file as it is on the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// What is there, if anything.
+    pub entry: Option<Entry>,
+    /// sha256 of a regular file's content, in hexadecimal.
+    pub sha256: Option<String>,
+    /// The content, when it differs, is text, is not sensitive and is not large.
+    pub text: Option<String>,
+    /// What SELinux's `restorecon` would change, e.g. `type is user_home_t, want etc_t`.
+    pub label: Option<String>,
+}
+
+impl Spec {
+    /// A file with this content, owned by root, mode 0644.
+    pub(super) fn new(path: String, content: String, state: Presence) -> Self {
+        Self {
+            path,
+            content: Some(Content(content)),
+            template: None,
+            owner: root(),
+            group: root(),
+            mode: None,
+            sensitive: false,
+            validate: None,
+            state,
+        }
+    }
+
+    fn mode(&self) -> &str {
+        match &self.mode {
+            Some(mode) => mode,
+            None if self.sensitive => "0600",
+            None => "0644",
+        }
+    }
+
+    fn wanted(&self) -> &str {
+        self.content.as_ref().map(|content| content.0.as_str()).unwrap_or_default()
+    }
+
+    fn content_change(&self, observed: &Observed) -> Option<Change> {
+        let want = script::sha256(self.wanted().as_bytes());
+        let have = observed.sha256.as_deref()?;
+        if have == want {
+            return None;
+        }
+        let what = format!("content differs (sha256 {} instead of {})", &have[..12.min(have.len())], &want[..12]);
+        let diff = observed.text.as_ref().map(|text| unified(&self.path, text, self.wanted()));
+        Some(Change { what, diff })
+    }
+}
+
+/// A unified diff with both names set to the path.
+pub(super) fn unified(path: &str, have: &str, want: &str) -> String {
+    TextDiff::from_lines(have, want).unified_diff().context_radius(3).header(path, path).to_string()
+}
+
+impl Kind for Spec {
+    const NAME: &'static str = "file";
+    type Observed = Observed;
+
+    fn id(&self) -> String {
+        self.path.clone()
+    }
+
+    fn check(&self) -> Vec<String> {
+        let mut errors = script::path_errors("path", &self.path);
+        errors.extend(script::mode_errors(self.mode()));
+        errors.extend(script::name_errors("owner", &self.owner));
+        errors.extend(script::name_errors("group", &self.group));
+        let given = usize::from(self.content.is_some()) + usize::from(self.template.is_some());
+        if self.state == Presence::Present && given != 1 {
+            errors.push("exactly one of content and template must be given".to_owned());
+        }
+        if self.sensitive && script::parse_mode(self.mode()).is_some_and(|mode| mode & 0o007 != 0) {
+            errors.push(format!("a sensitive file must not be open to everybody: mode {:?}, write e.g. \"0600\"", self.mode()));
+        }
+        if self.validate.as_ref().is_some_and(|command| !command.contains("%s")) {
+            errors.push("validate must contain %s, which becomes the name of the file to look at".to_owned());
+        }
+        errors
+    }
+
+    fn observe(specs: &[&Self]) -> String {
+        let mut s = script::stat_fragment(specs.iter().map(|spec| spec.path.as_str()));
+        // One sha256sum for all; the text is only fetched where the hash is not the wanted one.
+        s.push_str(concat!(
+            "n=$#\n",
+            "while [ \"$n\" -gt 0 ]; do\n",
+            "  if [ -f \"$1\" ] && [ ! -L \"$1\" ]; then set -- \"$@\" \"$1\"; fi\n",
+            "  shift; n=$((n - 1))\n",
+            "done\n",
+            "h=\n",
+            "if [ $# -gt 0 ]; then h=$(sha256sum -- \"$@\" 2>&1); printf '%s\\n' \"$h\"; fi\n",
+            "h=\"$h\n\"\n",
+            "if [ $# -gt 0 ] && [ -e /sys/fs/selinux/enforce ] && command -v restorecon >/dev/null; then restorecon -nv \"$@\" 2>/dev/null; fi\n",
+        ));
+        let shown: Vec<&&Self> = specs.iter().filter(|spec| !spec.sensitive && spec.state == Presence::Present).collect();
+        if !shown.is_empty() {
+            s.push_str(concat!(
+                "text() {\n",
+                "  case \"$h\" in *\"$1  $2\n\"*) return 0 ;; esac\n",
+                "  if [ -f \"$2\" ] && [ ! -L \"$2\" ]; then echo \"text $2\"; head -c 65537 -- \"$2\" | sed 's/^/|/'; echo; echo end; fi\n",
+                "}\n",
+            ));
+            for spec in shown {
+                let _ = writeln!(s, "text {} {}", script::sha256(spec.wanted().as_bytes()), quote(&spec.path));
+            }
+        }
+        s.push_str(":\n");
+        s
+    }
+
+    fn parse(specs: &[&Self], reply: &Reply) -> Vec<Result<Self::Observed, String>> {
+        let raw = reply.text();
+        specs
+            .iter()
+            .map(|spec| {
+                let entry = script::parse_stat(&raw, &spec.path)?;
+                let mut observed = Observed { entry, sha256: None, text: None, label: None };
+                if observed.entry.as_ref().is_some_and(|entry| entry.what == What::File) {
+                    observed.sha256 = Some(hash_of(&raw, &spec.path)?);
+                    observed.label = label_of(&raw, &spec.path);
+                    let small = observed.entry.as_ref().is_some_and(|entry| entry.size <= SHOWN);
+                    if small && !spec.sensitive {
+                        observed.text = text_of(&reply.stdout, &spec.path);
+                    }
+                }
+                Ok(observed)
+            })
+            .collect()
+    }
+
+    fn diff(&self, observed: &Self::Observed) -> State {
+        let changes = match (&observed.entry, self.state) {
+            (None, Presence::Absent) => Vec::new(),
+            (Some(entry), Presence::Absent) => vec![Change::new(format!("is there ({}), want it gone", entry.what))],
+            (None, Presence::Present) => {
+                let diff = (!self.sensitive).then(|| unified(&self.path, "", self.wanted()));
+                vec![Change { what: "does not exist".to_owned(), diff }]
+            }
+            (Some(entry), Presence::Present) if entry.what != What::File => vec![Change::new(format!("is {}, want a file", entry.what))],
+            (Some(entry), Presence::Present) => {
+                let mut changes: Vec<Change> = self.content_change(observed).into_iter().collect();
+                changes.extend(script::meta_changes(entry, &self.owner, &self.group, self.mode()));
+                changes.extend(observed.label.as_ref().map(|label| Change::new(format!("SELinux {label}"))));
+                changes
+            }
+        };
+        if changes.is_empty() { State::InSync } else { State::Drift(changes) }
+    }
+
+    fn apply(&self, observed: &Self::Observed) -> Vec<Action> {
+        let path = quote(&self.path);
+        if self.state == Presence::Absent {
+            let script = format!("if [ -d {path} ] && [ ! -L {path} ]; then rmdir -- {path}; else rm -f -- {path}; fi\n");
+            return vec![Action { label: format!("remove {}", self.path), script, ..Action::default() }];
+        }
+        let file = observed.entry.as_ref().is_some_and(|entry| entry.what == What::File);
+        if file && self.content_change(observed).is_none() {
+            let mut action = script::meta_action(&self.path, &self.owner, &self.group, self.mode());
+            if observed.label.is_some() {
+                let _ = writeln!(action.script, "restorecon {path}");
+                action.script.insert_str(0, "set -e\n");
+            }
+            return vec![action];
+        }
+        let content = self.content.clone().unwrap_or_default();
+        let new = NewFile {
+            path: &self.path,
+            content: &content,
+            owner: &self.owner,
+            group: &self.group,
+            mode: self.mode(),
+            validate: self.validate.as_deref(),
+            mounted: false,
+            only_if: None,
+        };
+        vec![script::write_file(format!("write {}", self.path), &new)]
+    }
+}
+
+/// The hash in sha256sum's line about a path.
+pub(super) fn hash_of(text: &str, path: &str) -> Result<String, String> {
+    text.split('\n')
+        .filter_map(|line| line.split_once("  "))
+        .find(|(hash, name)| hash.len() == 64 && *name == path && hash.bytes().all(|b| b.is_ascii_hexdigit()))
+        .map(|(hash, _)| hash.to_owned())
+        .ok_or_else(|| {
+            let why = text.split('\n').find(|line| line.starts_with("sha256sum: ") && line.contains(path));
+            why.unwrap_or("sha256sum said nothing about it").to_owned()
+        })
+}
+
+/// The lines after `text PATH`, each after a `|`; an empty line follows when the last one was complete, then `end`.
+pub(super) fn text_of(bytes: &[u8], path: &str) -> Option<String> {
+    let mut lines = bytes.split(|&b| b == b'\n');
+    let head = format!("text {path}");
+    lines.find(|line| *line == head.as_bytes())?;
+    let (mut shown, mut complete) = (Vec::new(), false);
+    for line in lines {
+        match line.split_first() {
+            Some((b'|', rest)) => shown.push(rest),
+            Some(_) => break,
+            None => complete = true,
+        }
+    }
+    let mut text = shown.join(&b'\n');
+    if complete && !shown.is_empty() {
+        text.push(b'\n');
+    }
+    String::from_utf8(text).ok().filter(|text| !text.contains('\0'))
+}
+
+/// What restorecon would change. EL7 (policycoreutils 2.5): `restorecon reset PATH context A->B`; newer: `Would relabel PATH from A to B`.
+fn label_of(text: &str, path: &str) -> Option<String> {
+    let old = format!("restorecon reset {path} context ");
+    let new = format!("Would relabel {path} from ");
+    text.split('\n').find_map(|line| {
+        let (have, want) = match line.strip_prefix(old.as_str()) {
+            Some(rest) => rest.split_once("->")?,
+            None => line.strip_prefix(new.as_str())?.split_once(" to ")?,
+        };
+        let kind = |context: &str| context.split(':').nth(2).unwrap_or(context).to_owned();
+        Some(format!("type is {}, want {}", kind(have), kind(want)))
+    })
+}
