@@ -1,11 +1,12 @@
 //! One role on one host: apply, run handlers and look again, all in one exec.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use crate::base::frame::{Frame, ScriptBuilder, Seen};
 use crate::base::{Payload, quote};
 use crate::lab::{HandlerAction, Lab};
-use crate::resource::State;
+use crate::resource::{State, confirm};
 use crate::ssh::{Output, SshError};
 
 use super::facts::PENDING_DIR;
@@ -102,13 +103,74 @@ fn merge(lab: &Lab, nodes: &[usize], frames: &[Frame], output: &Output, run: &mu
     Ok(())
 }
 
+/// Runs the plan's steps and handlers, and looks again.
+///
+/// Normally that is one exec. A step that arms a timer on the host (confirm or revert) ends its exec: it is confirmed over
+/// a new connection before anything else is done.
 fn apply(lab: &Lab, index: usize, plan: &NodePlan, look_at: &[usize], run: &mut HostRun, wires: &Wires) -> Result<(), Failure> {
-    let node = &lab.nodes[index];
-    let (script, stdin) = build(lab, index, plan, look_at);
     let labels = labels(lab, index, plan);
+    let mut from = 0;
+    while let Some(armed) = (from..plan.steps.len()).find(|&i| confirm::is_armed_by(&plan.steps[i].1)) {
+        let part = Part { steps: from..armed + 1, first: from == 0, last: false };
+        exec(lab, index, plan, &part, &labels, look_at, run, wires)?;
+        confirm_change(&labels[armed], run, wires)?;
+        from = armed + 1;
+    }
+    let part = Part { steps: from..plan.steps.len(), first: from == 0, last: true };
+    let (frames, output) = exec(lab, index, plan, &part, &labels, look_at, run, wires)?;
+    merge(lab, look_at, &frames, &output, run)
+}
+
+/// Which part of a plan one exec runs. The last one runs the handlers and looks again, too.
+struct Part {
+    steps: Range<usize>,
+    first: bool,
+    last: bool,
+}
+
+/// Logs in anew and disarms the host's timer. The new connection replaces the old one.
+fn confirm_change(label: &str, run: &mut HostRun, wires: &Wires) -> Result<(), Failure> {
+    let mut session = Session::new(run.session.host, wires.clone());
+    let mut script = Session::script();
+    script.step("confirm", confirm::CONFIRM, false);
+    let (frames, output) = session.run(script, Vec::new(), &mut |_| {}, &mut |_| {}).map_err(|error| Failure {
+        error: format!("{label}: afterwards no new login was possible: {error}"),
+        output: Vec::new(),
+        hint: Some("the host puts the old state back by itself within a minute; correct the flow matrix in the inventory, then run again".to_owned()),
+    })?;
+    run.session = session;
+    match frames.iter().find(|frame| frame.id == "confirm") {
+        Some(frame) if frame.status == 0 => Ok(()),
+        Some(frame) => Err(Failure {
+            error: format!("{label}: the change was not confirmed"),
+            output: last_lines(&frame.payload),
+            hint: Some("the host has put the old state back, as the confirmation came too late; run again".to_owned()),
+        }),
+        None => Err(Failure {
+            error: format!("{label}: the confirmation ended early with exit status {}", output.status),
+            output: last_lines(&output.stderr),
+            hint: Some("the host puts the old state back by itself within a minute; run again".to_owned()),
+        }),
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "one call site each for a part in the middle and the last one")]
+fn exec(
+    lab: &Lab,
+    index: usize,
+    plan: &NodePlan,
+    part: &Part,
+    labels: &[String],
+    look_at: &[usize],
+    run: &mut HostRun,
+    wires: &Wires,
+) -> Result<(Vec<Frame>, Output), Failure> {
+    let node = &lab.nodes[index];
+    let (script, stdin) = build(lab, index, plan, part, look_at);
     let steps = labels.len();
+    let expected = if part.last { part.steps.start..steps } else { part.steps.clone() };
     let host = run.session.host.name.clone();
-    let mut progress = Progress { wires, host: &host, role: &node.role, labels: &labels, current: None, handlers_from: plan.steps.len() };
+    let mut progress = Progress { wires, host: &host, role: &node.role, labels, current: None, handlers_from: plan.steps.len() };
     let uploads: u64 = stdin.iter().map(Payload::len).sum();
     let current = std::cell::RefCell::new(String::new());
     let mut on_seen = |seen: &Seen| {
@@ -126,10 +188,9 @@ fn apply(lab: &Lab, index: usize, plan: &NodePlan, look_at: &[usize], run: &mut 
         }
     };
     let (frames, output) = run.session.run(script, stdin, &mut on_seen, &mut on_sent)?;
-    if output.status == LOCKED && !frames.iter().any(|frame| frame.id == "lock" && frame.status == 0) {
-        let owner = frames.iter().find(|frame| frame.id == "lock").map(Frame::text).unwrap_or_default();
+    if let Some(frame) = frames.iter().find(|frame| frame.id == "lock" && frame.status != 0) {
         return Err(Failure {
-            error: format!("another poclab run is changing this host: {}", owner.trim()),
+            error: format!("another poclab run is changing this host: {}", frame.text().trim()),
             output: Vec::new(),
             hint: Some("wait until it is done, then run again".to_owned()),
         });
@@ -140,18 +201,18 @@ fn apply(lab: &Lab, index: usize, plan: &NodePlan, look_at: &[usize], run: &mut 
         let text = lines.join("\n");
         return Err(Failure { error: format!("{label}: exit status {}", frame.status), hint: hint::hint(&text), output: lines });
     }
-    if (0..steps).any(|number| !frames.iter().any(|frame| step_number(&frame.id) == Some(number))) {
+    if expected.into_iter().any(|number| !frames.iter().any(|frame| step_number(&frame.id) == Some(number))) {
         return Err(Failure {
             error: format!("the script ended early with exit status {}", output.status),
             output: last_lines(&output.stderr),
             hint: Some("run again: poclab goes on where it stopped".to_owned()),
         });
     }
-    merge(lab, look_at, &frames, &output, run)
+    Ok((frames, output))
 }
 
 /// The exec's script and stdin: lock, note the handlers, steps, handlers, look again.
-fn build(lab: &Lab, index: usize, plan: &NodePlan, look_at: &[usize]) -> (ScriptBuilder, Vec<Payload>) {
+fn build(lab: &Lab, index: usize, plan: &NodePlan, part: &Part, look_at: &[usize]) -> (ScriptBuilder, Vec<Payload>) {
     let node = &lab.nodes[index];
     let mut script = Session::script();
     script.prelude("mkdir -p -m 0700 /var/lib/poclab");
@@ -163,15 +224,18 @@ fn build(lab: &Lab, index: usize, plan: &NodePlan, look_at: &[usize]) -> (Script
         quote(&who)
     ));
     let pending = |h: usize| quote(&format!("{PENDING_DIR}/{}", pending_name(&node.role, &node.handlers[h].name)));
-    if !plan.handlers.is_empty() {
+    if part.first && !plan.handlers.is_empty() {
         let files: Vec<String> = plan.handlers.iter().map(|&h| pending(h)).collect();
         // Written down before anything changes: a crash in between cannot swallow the restart.
         script.step("begin", &format!("mkdir -p -m 0700 {dir}\ntouch {}", files.join(" "), dir = quote(PENDING_DIR)), false);
     }
     let mut stdin = Vec::new();
-    for (number, (_, action)) in plan.steps.iter().enumerate() {
+    for (number, (_, action)) in plan.steps.iter().enumerate().filter(|(number, _)| part.steps.contains(number)) {
         script.step(&format!("s{number}"), &format!("exec 9>&-\n{}", action.script), action.stdin.is_some());
         stdin.extend(action.stdin.clone());
+    }
+    if !part.last {
+        return (script, stdin);
     }
     for (offset, &h) in plan.handlers.iter().enumerate() {
         let number = plan.steps.len() + offset;

@@ -78,11 +78,6 @@ impl<'a> Session<'a> {
         result.map(|output| (frames, output))
     }
 
-    /// Drops the connection; the next exec opens a new one.
-    pub fn disconnect(&mut self) {
-        self.transport = None;
-    }
-
     fn connect(&mut self) -> Result<&mut Box<dyn Transport>, SshError> {
         match &mut self.transport {
             Some(_) => {}
