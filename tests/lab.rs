@@ -24,7 +24,8 @@ impl Project {
         }
         std::fs::create_dir(folder.path().join("inventory")).unwrap();
         let inventory = std::fs::read_to_string(tree.join("inventory/rehearsal.yml")).unwrap();
-        let own = inventory.replace("10.90.", "10.91.").replace("lab: rehearsal", "lab: labtest").replace(".poclab/rehearsal", ".poclab/labtest");
+        let own =
+            inventory.replace("10.90.", "10.91.").replace("lab: rehearsal", "lab: labtest").replace(".poclab/rehearsal", ".poclab/labtest");
         assert_ne!(inventory, own);
         let project = Self { folder };
         std::fs::write(project.inventory(), own).unwrap();
@@ -139,7 +140,8 @@ fn plan_works_on_bare_hosts(lab: &Project) {
 
 fn bootstrap_sets_up_and_verifies(lab: &Project) {
     let (exit, events) = lab.events(&["bootstrap"]);
-    let bad: Vec<_> = events.iter().filter(|e| e["event"] == "role_failed" || (e["event"] == "check_result" && e["status"] == "failed")).collect();
+    let bad: Vec<_> =
+        events.iter().filter(|e| e["event"] == "role_failed" || (e["event"] == "check_result" && e["status"] == "failed")).collect();
     assert!(bad.is_empty(), "{bad:#?}");
     assert_eq!(exit, 0);
     let results = of_kind(&events, "check_result");
@@ -181,9 +183,12 @@ fn damage_is_named_and_repaired_exactly(lab: &Project) {
     ]);
     assert!(expected.is_subset(&planned), "planned {planned:#?}");
     // Without the package its files and its service are gone as well; nothing else may be named.
-    let rest: Vec<_> = planned.difference(&expected).filter(|change| !change.starts_with("gitlab: ") || !change.contains("chron")).collect();
+    let rest: Vec<_> =
+        planned.difference(&expected).filter(|change| !change.starts_with("gitlab: ") || !change.contains("chron")).collect();
     assert!(rest.is_empty(), "also planned: {rest:?}");
-    let reason = |resource: &str| of_kind(&events, "change").iter().filter(|e| e["resource"] == resource).map(|e| e["reasons"].to_string()).collect::<String>();
+    let reason = |resource: &str| {
+        of_kind(&events, "change").iter().filter(|e| e["resource"] == resource).map(|e| e["reasons"].to_string()).collect::<String>()
+    };
     assert!(reason("firewall_zone public").contains("4444/tcp"), "{}", reason("firewall_zone public"));
     assert!(reason("file /srv/registry/certs/registry.key").contains("0644"));
     assert!(!reason("file /srv/registry/auth/htpasswd").contains("$2"), "hashes of secret files only");
@@ -240,7 +245,10 @@ fn wrong_inputs_are_named_and_the_other_hosts_finish(lab: &Project) {
     assert!(!output.status.success() && text.contains("no-such-key"), "{text}");
 
     // A full disk on one host.
-    lab.on("gitlab", "mount -t tmpfs -o size=8k tmpfs /etc/yum.repos.d && dd if=/dev/zero of=/etc/yum.repos.d/fill bs=1k count=64 2>/dev/null; true");
+    lab.on(
+        "gitlab",
+        "mount -t tmpfs -o size=8k tmpfs /etc/yum.repos.d && dd if=/dev/zero of=/etc/yum.repos.d/fill bs=1k count=64 2>/dev/null; true",
+    );
     lab.on("deploy", "sed -i 's/10m/11m/' /etc/docker/daemon.json");
     let (exit, events) = lab.events(&["bootstrap"]);
     lab.on("gitlab", "umount /etc/yum.repos.d");

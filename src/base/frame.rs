@@ -40,7 +40,9 @@ impl ScriptBuilder {
         debug_assert!(nonce.chars().all(|c| c.is_ascii_alphanumeric()));
         let mut script = String::new();
         // A known locale and path: outputs are parsed, and sudo's secure_path may lack sbin.
-        script.push_str("LC_ALL=C; export LC_ALL\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; export PATH\numask 022\n");
+        script.push_str(
+            "LC_ALL=C; export LC_ALL\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; export PATH\numask 022\n",
+        );
         let _ = writeln!(script, "poclab_n={nonce}");
         script.push_str("poclab_begin() { printf '\\036%s:%s\\037' \"$poclab_n\" \"$1\"; }\n");
         script.push_str("poclab_end() { printf '\\036%s:%s:%s\\037' \"$poclab_n\" \"$1\" \"$2\"; }\n");
@@ -161,7 +163,13 @@ impl FrameReader {
 
     /// Reads a whole output.
     pub fn read_all(mut self, bytes: &[u8]) -> Vec<Frame> {
-        self.feed(bytes).into_iter().filter_map(|seen| match seen { Seen::End(frame) => Some(frame), Seen::Begin(_) => None }).collect()
+        self.feed(bytes)
+            .into_iter()
+            .filter_map(|seen| match seen {
+                Seen::End(frame) => Some(frame),
+                Seen::Begin(_) => None,
+            })
+            .collect()
     }
 
     fn payload(&mut self, bytes: &[u8]) {

@@ -7,6 +7,6 @@ mod reach;
 mod registry;
 pub mod time_sync;
 
-pub use kind::{CheckKind, Outcome, Reach, Ran, Tcp, Verdict};
+pub use kind::{CheckKind, Outcome, Ran, Reach, Tcp, Verdict};
 pub use reach::{https_client, tcp_connect};
 pub use registry::{NAMES, Spec};

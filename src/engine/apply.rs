@@ -83,7 +83,11 @@ pub fn node(lab: &Lab, index: usize, later: &[usize], run: &mut HostRun, wires: 
     }
     let why: Vec<String> = plan.unknown.iter().map(|(i, why)| format!("{}: {why}", node.resources[*i].label())).collect();
     Err(Failure {
-        error: if why.is_empty() { "still not as desired after several rounds".to_owned() } else { format!("could not look at {}", why.join("; ")) },
+        error: if why.is_empty() {
+            "still not as desired after several rounds".to_owned()
+        } else {
+            format!("could not look at {}", why.join("; "))
+        },
         output: Vec::new(),
         hint: Some("run `poclab plan` for this host; what cannot be looked at is never taken for good".to_owned()),
     })
@@ -252,12 +256,15 @@ fn build(lab: &Lab, index: usize, plan: &NodePlan, part: &Part, look_at: &[usize
 
 fn restart(verb: &str, unit: &str) -> String {
     let unit = quote(unit);
-    format!("systemctl daemon-reload\nsystemctl {verb} {unit} || {{ poclab_s=$?; journalctl -u {unit} -n 15 --no-pager 2>&1; exit \"$poclab_s\"; }}")
+    format!(
+        "systemctl daemon-reload\nsystemctl {verb} {unit} || {{ poclab_s=$?; journalctl -u {unit} -n 15 --no-pager 2>&1; exit \"$poclab_s\"; }}"
+    )
 }
 
 fn labels(lab: &Lab, index: usize, plan: &NodePlan) -> Vec<String> {
     let node = &lab.nodes[index];
-    let steps = plan.steps.iter().map(|(i, action)| if action.label.is_empty() { node.resources[*i].label() } else { action.label.clone() });
+    let steps =
+        plan.steps.iter().map(|(i, action)| if action.label.is_empty() { node.resources[*i].label() } else { action.label.clone() });
     steps.chain(plan.handlers.iter().map(|&h| node.handlers[h].name.clone())).collect()
 }
 
@@ -274,7 +281,10 @@ fn not_converged(lab: &Lab, index: usize, resource: usize, run: &HostRun) -> Fai
     Failure {
         error: format!("{} did not converge: {reasons}", node.resources[resource].label()),
         output: Vec::new(),
-        hint: Some(format!("the steps ran without an error but the state is still another; something else on the host may undo it ({})", node.resources[resource].origin)),
+        hint: Some(format!(
+            "the steps ran without an error but the state is still another; something else on the host may undo it ({})",
+            node.resources[resource].origin
+        )),
     }
 }
 

@@ -75,10 +75,9 @@ impl Facts {
             (Os::Centos7, Some(_)) => {
                 Err("this is a rehearsal host, but the inventory says os: centos7; use inventory/rehearsal.yml".to_owned())
             }
-            (Os::Centos7, None) if !(self.system.starts_with("CentOS Linux release 7")) => Err(format!(
-                "expected CentOS Linux 7, found \"{}\"; poclab's roles are made for CentOS 7.6",
-                self.system
-            )),
+            (Os::Centos7, None) if !(self.system.starts_with("CentOS Linux release 7")) => {
+                Err(format!("expected CentOS Linux 7, found \"{}\"; poclab's roles are made for CentOS 7.6", self.system))
+            }
             _ => Ok(()),
         }
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::base::frame::{Frame, ScriptBuilder};
 use crate::lab::{Lab, Resource};
-use crate::resource::{Assessment, Reply, Spec, State};
 use crate::resource;
+use crate::resource::{Assessment, Reply, Spec, State};
 
 use super::facts::{self, Facts};
 
@@ -57,7 +57,10 @@ pub fn read(lab: &Lab, nodes: &[usize], frames: &[Frame]) -> Result<Observation,
             Some(frame) => Spec::assess(&specs, &Reply { stdout: frame.payload.clone(), status: frame.status }),
             None => specs
                 .iter()
-                .map(|_| Assessment { state: State::Unknown("the observation ended before it was looked at".to_owned()), actions: Vec::new() })
+                .map(|_| Assessment {
+                    state: State::Unknown("the observation ended before it was looked at".to_owned()),
+                    actions: Vec::new(),
+                })
                 .collect(),
         };
         observation.states.extend(resources.iter().map(|(place, _)| *place).zip(assessments));

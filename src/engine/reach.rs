@@ -47,7 +47,10 @@ impl Reach for HostReach<'_> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.entry(host.to_owned()).or_default().push(session);
         drop(idle);
-        let frame = frames.into_iter().find(|frame| frame.id == "check").ok_or_else(|| format!("{host}: the script ended early with exit status {}", output.status))?;
+        let frame = frames
+            .into_iter()
+            .find(|frame| frame.id == "check")
+            .ok_or_else(|| format!("{host}: the script ended early with exit status {}", output.status))?;
         if frame.status == 124 {
             return Err(format!("{host}: not done after {} s", deadline.as_secs()));
         }

@@ -96,11 +96,15 @@ impl<'a> Engine<'a> {
         let exit = if exit != Exit::Done {
             tally.checks_note("not run, as not everything could be set up");
             exit
-        } else if tally.changed() == 0 && !self.always_verify && let Some(when) = verify::passed_at(self.lab) {
+        } else if tally.changed() == 0
+            && !self.always_verify
+            && let Some(when) = verify::passed_at(self.lab)
+        {
             tally.checks_note(&format!("not run again, as nothing changed; they passed on {when} (`poclab verify` runs them)"));
             exit
         } else {
-            let sessions = slots.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner)).map(|run| run.session);
+            let sessions =
+                slots.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner)).map(|run| run.session);
             self.check(sessions.collect(), &tally)
         };
         self.finish(tally, exit)
@@ -140,7 +144,8 @@ impl<'a> Engine<'a> {
         (0..self.lab.nodes.len())
             .filter(|&n| {
                 let node = &self.lab.nodes[n];
-                Selection::wants(&self.selection.hosts, &self.lab.hosts[node.host].name) && Selection::wants(&self.selection.roles, &node.role)
+                Selection::wants(&self.selection.hosts, &self.lab.hosts[node.host].name)
+                    && Selection::wants(&self.selection.roles, &node.role)
             })
             .collect()
     }
@@ -252,10 +257,21 @@ impl<'a> Engine<'a> {
             self.report_change((index, i), observation);
         }
         for (i, why) in &plan.skipped {
-            self.send(Event::ResourceSkipped { host: host.clone(), role: node.role.clone(), resource: node.resources[*i].label(), why: why.clone() });
+            self.send(Event::ResourceSkipped {
+                host: host.clone(),
+                role: node.role.clone(),
+                resource: node.resources[*i].label(),
+                why: why.clone(),
+            });
         }
         for (i, why) in &plan.unknown {
-            self.send(Event::ResourceUnknown { host: host.clone(), role: node.role.clone(), resource: node.resources[*i].label(), why: why.clone(), deferred });
+            self.send(Event::ResourceUnknown {
+                host: host.clone(),
+                role: node.role.clone(),
+                resource: node.resources[*i].label(),
+                why: why.clone(),
+                deferred,
+            });
         }
         for &h in &plan.left_over {
             self.send(Event::Change {
@@ -288,7 +304,11 @@ impl<'a> Engine<'a> {
         let skip = |index: usize, because: usize| {
             let (node, blocker) = (&self.lab.nodes[index], &self.lab.nodes[because]);
             let because = format!("role {} on {} did not succeed", blocker.role, self.lab.hosts[blocker.host].name);
-            self.send(Event::RoleNotReached { host: self.lab.hosts[node.host].name.clone(), role: node.role.clone(), because: because.clone() });
+            self.send(Event::RoleNotReached {
+                host: self.lab.hosts[node.host].name.clone(),
+                role: node.role.clone(),
+                because: because.clone(),
+            });
             tally.node(index, "not reached", 0, 0.0);
         };
         match schedule::run(self.lab, &nodes, self.parallel, work, skip) {

@@ -43,7 +43,8 @@ where
         })
         .collect();
     let board = Mutex::new(Board { waiting: after.iter().map(Vec::len).collect(), ended: vec![None; nodes.len()] });
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(parallel.max(1)).build().map_err(|e| format!("cannot start worker threads: {e}"))?;
+    let pool =
+        rayon::ThreadPoolBuilder::new().num_threads(parallel.max(1)).build().map_err(|e| format!("cannot start worker threads: {e}"))?;
     let shared = Shared { nodes, required: &required, after: &after, board: &board, work: &work, skip: &skip };
     pool.scope(|scope| {
         for (p, before) in after.iter().enumerate() {

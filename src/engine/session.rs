@@ -2,8 +2,8 @@
 
 use std::sync::mpsc::Sender;
 
-use crate::base::frame::{Frame, FrameReader, ScriptBuilder, Seen, nonce};
 use crate::base::Payload;
+use crate::base::frame::{Frame, FrameReader, ScriptBuilder, Seen, nonce};
 use crate::lab::Host;
 use crate::ssh::{Connector, Exec, Output, SshError, Transport};
 

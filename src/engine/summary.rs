@@ -121,7 +121,9 @@ impl<'a> Tally<'a> {
                 host.roles.push(role);
             }
         }
-        let failed = hosts.values().any(|host| host.error.is_some() || host.roles.iter().any(|role| role.state == "failed" || role.state == "not reached"));
+        let failed = hosts
+            .values()
+            .any(|host| host.error.is_some() || host.roles.iter().any(|role| role.state == "failed" || role.state == "not reached"));
         if failed {
             summary.next.push("mend what is said above and run `poclab bootstrap` again: it goes on where it stopped".to_owned());
         } else if exit == Exit::Changes {

@@ -58,7 +58,14 @@ pub fn run(lab: &Lab, selection: &Selection, reach: &HostReach, wires: &Wires, i
                 Status::Failed => result.failed += 1,
                 Status::Skipped => result.skipped += 1,
             }
-            wires.send(Event::CheckResult { check: name.clone(), role: role.clone(), title: outcome.title, status, control: outcome.control, detail });
+            wires.send(Event::CheckResult {
+                check: name.clone(),
+                role: role.clone(),
+                title: outcome.title,
+                status,
+                control: outcome.control,
+                detail,
+            });
         }
         wires.send(Event::CheckDone { check: name, role, seconds: started.elapsed().as_secs_f64() });
     }

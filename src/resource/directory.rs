@@ -81,7 +81,7 @@ impl Kind for Spec {
             action.label = format!("make the directory {}", self.path);
             // A link or file in its place holds no more than itself; mkdir refuses whatever else is there.
             let clear = match observed {
-                Some(_) => format!("[ -d {path} ] && [ ! -L {path} ] || rm -f -- {path}\n"),
+                Some(_) => format!("if [ ! -d {path} ] || [ -L {path} ]; then rm -f -- {path}; fi\n"),
                 None => String::new(),
             };
             let label = format!("if [ -e /sys/fs/selinux/enforce ] && command -v restorecon >/dev/null; then restorecon {path}; fi\n");

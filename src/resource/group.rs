@@ -42,7 +42,7 @@ impl Kind for Spec {
         let names: Vec<String> = specs.iter().map(|spec| quote(&spec.name)).collect();
         // getent: 2 = no such group; anything else means that it could not look, and then nothing is printed.
         format!(
-            "for g in {}; do\n  if l=$(getent group \"$g\"); then printf 'group %s\\n' \"$l\"; elif [ $? -eq 2 ]; then echo \"absent $g\"; fi\ndone\n:\n",
+            "set -- {}\nfor g do\n  if l=$(getent group \"$g\"); then printf 'group %s\\n' \"$l\"; elif [ $? -eq 2 ]; then echo \"absent $g\"; fi\ndone\n:\n",
             names.join(" ")
         )
     }

@@ -33,10 +33,16 @@ impl Kind for Spec {
 
     fn check(&self) -> Vec<String> {
         let label = |part: &str| {
-            !part.is_empty() && !part.starts_with('-') && !part.ends_with('-') && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            !part.is_empty()
+                && !part.starts_with('-')
+                && !part.ends_with('-')
+                && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
         };
         if self.name.len() > 64 || !self.name.split('.').all(label) {
-            return vec![format!("name must be a host name of lower-case letters, digits and `-`, at most 64 characters, not {:?}", self.name)];
+            return vec![format!(
+                "name must be a host name of lower-case letters, digits and `-`, at most 64 characters, not {:?}",
+                self.name
+            )];
         }
         Vec::new()
     }

@@ -73,7 +73,10 @@ impl Spec {
         if stray.is_empty() {
             return (Some(line.to_owned()), Vec::new());
         }
-        let why = stray.iter().map(|name| format!("{name} is {address} in another line, want {}", self.address(name).unwrap_or_default())).collect();
+        let why = stray
+            .iter()
+            .map(|name| format!("{name} is {address} in another line, want {}", self.address(name).unwrap_or_default()))
+            .collect();
         if kept.is_empty() {
             return (None, why);
         }
@@ -136,7 +139,7 @@ impl Kind for Spec {
         let paths: Vec<String> = specs.iter().map(|spec| quote(&spec.path)).collect();
         format!(
             concat!(
-                "for p in {}; do\n",
+                "set -- {}\nfor p do\n",
                 "  if [ -e \"$p\" ]; then sha256sum -- \"$p\" 2>&1; echo \"text $p\"; head -c 65537 -- \"$p\" | sed 's/^/|/'; echo; echo end\n",
                 "  else echo \"absent $p\"; fi\n",
                 "done\n:\n",
@@ -198,7 +201,8 @@ mod tests {
     use super::*;
 
     fn spec() -> Spec {
-        let entry = |address: &str, name: &str| Entry { address: address.to_owned(), names: vec![format!("{name}.lab.example"), name.to_owned()] };
+        let entry =
+            |address: &str, name: &str| Entry { address: address.to_owned(), names: vec![format!("{name}.lab.example"), name.to_owned()] };
         Spec { entries: vec![entry("10.90.0.11", "deploy"), entry("10.90.0.12", "app")], path: etc_hosts() }
     }
 
@@ -225,7 +229,8 @@ mod tests {
 
     #[test]
     fn lines_that_contradict_lose_the_name() {
-        let (wanted, reasons) = spec().wanted(&format!("{BLOCK}127.0.1.1 app App.lab.example # box\n::1 localhost deploy # six\n10.90.0.11 deploy\n"));
+        let (wanted, reasons) =
+            spec().wanted(&format!("{BLOCK}127.0.1.1 app App.lab.example # box\n::1 localhost deploy # six\n10.90.0.11 deploy\n"));
         assert_eq!(wanted, format!("{BLOCK}::1 localhost # six\n10.90.0.11 deploy\n"));
         assert_eq!(
             reasons,

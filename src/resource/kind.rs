@@ -1,8 +1,8 @@
 //! The shape of a kind.
 
 use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::base::Payload;
 

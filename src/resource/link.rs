@@ -51,12 +51,12 @@ impl Kind for Spec {
     }
 
     fn observe(specs: &[&Self]) -> String {
-        let mut s = String::from("i=0\nfor p in");
+        let mut s = String::from("i=0\nset --");
         for spec in specs {
             let _ = write!(s, " {}", quote(&spec.path));
         }
         s.push_str(concat!(
-            "; do\n",
+            "\nfor p do\n",
             "  if [ -L \"$p\" ]; then to=$(readlink -- \"$p\") && printf '%s link %s\\n' \"$i\" \"$to\"\n",
             "  elif [ -e \"$p\" ]; then echo \"$i other\"; else echo \"$i absent\"; fi\n",
             "  i=$((i + 1))\n",
@@ -73,7 +73,9 @@ impl Kind for Spec {
                 match found {
                     Some("absent") => Ok(Observed::Absent),
                     Some("other") => Ok(Observed::Other),
-                    Some(rest) => rest.strip_prefix("link ").map(|to| Observed::Link(to.to_owned())).ok_or_else(|| format!("cannot read {rest:?}")),
+                    Some(rest) => {
+                        rest.strip_prefix("link ").map(|to| Observed::Link(to.to_owned())).ok_or_else(|| format!("cannot read {rest:?}"))
+                    }
                     None => Err("the link could not be read".to_owned()),
                 }
             })
@@ -95,7 +97,11 @@ impl Kind for Spec {
     fn apply(&self, _observed: &Self::Observed) -> Vec<Action> {
         let path = quote(&self.path);
         if self.state == Presence::Absent {
-            return vec![Action { label: format!("remove the link {}", self.path), script: format!("rm -f -- {path}\n"), ..Action::default() }];
+            return vec![Action {
+                label: format!("remove the link {}", self.path),
+                script: format!("rm -f -- {path}\n"),
+                ..Action::default()
+            }];
         }
         // A link made beside it and renamed is never missing in between. -T: a link to a directory is replaced, not entered.
         let (to, beside) = (quote(&self.to), quote(&format!("{}/.poclab.link", script::parent(&self.path).trim_end_matches('/'))));

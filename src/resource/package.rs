@@ -101,8 +101,10 @@ impl Spec {
     /// All packages of this resource. An empty version is none: variables may leave it open.
     fn all(&self) -> Vec<Item> {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let single = self.name.iter().map(|name| Item { name: name.clone(), version: given(&self.version), at_least: given(&self.at_least) });
-        let several = self.items.iter().map(|item| Item { name: item.name.clone(), version: given(&item.version), at_least: given(&item.at_least) });
+        let single =
+            self.name.iter().map(|name| Item { name: name.clone(), version: given(&self.version), at_least: given(&self.at_least) });
+        let several =
+            self.items.iter().map(|item| Item { name: item.name.clone(), version: given(&item.version), at_least: given(&item.at_least) });
         single.chain(several).collect()
     }
 
@@ -134,7 +136,9 @@ impl Kind for Spec {
         if self.name.is_none() && (self.version.is_some() || self.at_least.is_some()) {
             errors.push("version and at_least beside items belong into the items".to_owned());
         }
-        let plain = |text: &str| !text.is_empty() && !text.starts_with('-') && text.chars().all(|c| c.is_ascii_alphanumeric() || "._+~^-".contains(c));
+        let plain = |text: &str| {
+            !text.is_empty() && !text.starts_with('-') && text.chars().all(|c| c.is_ascii_alphanumeric() || "._+~^-".contains(c))
+        };
         for item in self.all() {
             if !plain(&item.name) {
                 errors.push(format!("name must be a package name without version or pattern, not {:?}", item.name));
@@ -215,7 +219,7 @@ const YUM: &str = r#"manager() {
   while :; do
     s=0
     yum -y --setopt=skip_missing_names_on_install=False --setopt=exit_on_lock=1 "$@" || s=$?
-    [ "$s" -eq 200 ] && [ "$n" -lt 24 ] || break
+    if [ "$s" -ne 200 ] || [ "$n" -ge 24 ]; then break; fi
     n=$((n + 1))
     echo 'another program holds the lock of yum: waiting 5 seconds'
     sleep 5

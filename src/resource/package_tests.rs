@@ -34,10 +34,7 @@ fn differences_are_named() {
     assert_eq!(state(json!({"name": "docker-ce", "state": "absent"})), State::InSync);
     assert_eq!(state(json!({"name": "ca-certificates", "at_least": "2018.2"})), State::InSync);
     assert_eq!(reasons(state(json!({"name": "docker-ce"}))), ["not installed"]);
-    assert_eq!(
-        reasons(state(json!({"name": "bash", "version": "4.2.46-34.el7"}))),
-        ["version is 4.2.46-31.el7, want 4.2.46-34.el7"]
-    );
+    assert_eq!(reasons(state(json!({"name": "bash", "version": "4.2.46-34.el7"}))), ["version is 4.2.46-31.el7, want 4.2.46-34.el7"]);
     assert_eq!(
         reasons(state(json!({"name": "ca-certificates", "at_least": "2021.2.50"}))),
         ["version is 2018.2.22-70.0.el7_5, want 2021.2.50 or newer"]

@@ -91,7 +91,10 @@ fn assess<K: Kind>(specs: &[&K], reply: &Reply) -> Vec<Assessment> {
     let unknown = |why: String| Assessment { state: State::Unknown(why), actions: Vec::new() };
     if reply.status != 0 {
         let last = reply.text().lines().last().unwrap_or_default().to_owned();
-        return specs.iter().map(|_| unknown(format!("looking at {} resources ended with exit status {}: {last}", K::NAME, reply.status))).collect();
+        return specs
+            .iter()
+            .map(|_| unknown(format!("looking at {} resources ended with exit status {}: {last}", K::NAME, reply.status)))
+            .collect();
     }
     let mut parsed = K::parse(specs, reply).into_iter();
     specs

@@ -58,7 +58,10 @@ pub(super) fn write_file(label: String, file: &NewFile<'_>) -> Action {
         "if [ -d \"$p\" ] && [ ! -L \"$p\" ]; then rmdir -- \"$p\" || fail \"is a directory that is not empty: move it away\"; fi\n",
     ));
     if let Some(sum) = file.only_if {
-        let _ = writeln!(s, "[ \"$(sha256sum <\"$p\")\" = '{sum}  -' ] || fail 'was changed by something else since it was looked at: run again'");
+        let _ = writeln!(
+            s,
+            "[ \"$(sha256sum <\"$p\")\" = '{sum}  -' ] || fail 'was changed by something else since it was looked at: run again'"
+        );
     }
     s.push_str(concat!(
         // Only one run works on a host at a time, so these are left over from one that was killed.
@@ -84,7 +87,10 @@ pub(super) fn write_file(label: String, file: &NewFile<'_>) -> Action {
     if let Some(command) = file.validate {
         let command = command.replace("%s", "\"$1\"");
         let mark = format!("POCLAB_{}", &sha256(command.as_bytes())[..16]);
-        let _ = writeln!(s, "sh /dev/fd/3 \"$t\" 3<<'{mark}' || fail 'refused by its validation, the old file stays in place'\n{command}\n{mark}");
+        let _ = writeln!(
+            s,
+            "sh /dev/fd/3 \"$t\" 3<<'{mark}' || fail 'refused by its validation, the old file stays in place'\n{command}\n{mark}"
+        );
     }
     if file.mounted {
         s.push_str("if grep -qF \" $p \" /proc/self/mountinfo; then cat \"$t\" >\"$p\"; else mv -fT -- \"$t\" \"$p\"; fi\n");
@@ -147,7 +153,8 @@ pub(super) fn stat_fragment<'a>(paths: impl IntoIterator<Item = &'a str>) -> Str
     let paths: Vec<String> = paths.into_iter().map(quote).collect();
     format!(
         concat!(
-            "for p in {}; do\n",
+            "set -- {}\nfor p do\n",
+            "  shift\n",
             "  if [ -e \"$p\" ] || [ -L \"$p\" ]; then set -- \"$@\" \"$p\"; else echo \"absent $p\"; fi\n",
             "done\n",
             "[ $# -eq 0 ] || stat -c 'stat %f %U %G %s %n' -- \"$@\" 2>&1\n",
@@ -203,7 +210,8 @@ pub(super) fn parse_stat(text: &str, path: &str) -> Result<Option<Entry>, String
         }
         let Some(rest) = line.strip_prefix("stat ") else { continue };
         let mut fields = rest.splitn(5, ' ');
-        let (Some(raw), Some(owner), Some(group), Some(size), Some(name)) = (fields.next(), fields.next(), fields.next(), fields.next(), fields.next())
+        let (Some(raw), Some(owner), Some(group), Some(size), Some(name)) =
+            (fields.next(), fields.next(), fields.next(), fields.next(), fields.next())
         else {
             continue;
         };

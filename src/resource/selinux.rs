@@ -62,7 +62,8 @@ impl Kind for Spec {
             other => Err(format!("/sys/fs/selinux/enforce says {:?}", other.unwrap_or("nothing"))),
         };
         // libselinux takes the last line, in any case.
-        let config = text.lines().filter_map(|line| line.strip_prefix("config ")).next_back().map(|value| value.trim().to_ascii_lowercase());
+        let config =
+            text.lines().filter_map(|line| line.strip_prefix("config ")).next_back().map(|value| value.trim().to_ascii_lowercase());
         specs.iter().map(|_| enforces.clone().map(|enforces| Observed { enforces, config: config.clone() })).collect()
     }
 

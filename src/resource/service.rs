@@ -93,11 +93,19 @@ impl Kind for Spec {
     fn parse(specs: &[&Self], reply: &Reply) -> Vec<Result<Self::Observed, String>> {
         let text = reply.text();
         if text.trim() == "no systemctl" {
-            return specs.iter().map(|_| Ok(Observed { load: "not-found".to_owned(), active: "inactive".to_owned(), ..Observed::default() })).collect();
+            return specs
+                .iter()
+                .map(|_| Ok(Observed { load: "not-found".to_owned(), active: "inactive".to_owned(), ..Observed::default() }))
+                .collect();
         }
         let blocks: Vec<&str> = text.split("\n\n").map(str::trim).filter(|block| !block.is_empty()).collect();
         if blocks.len() != specs.len() {
-            let why = format!("systemctl described {} units instead of {}: {}", blocks.len(), specs.len(), text.lines().last().unwrap_or_default());
+            let why = format!(
+                "systemctl described {} units instead of {}: {}",
+                blocks.len(),
+                specs.len(),
+                text.lines().last().unwrap_or_default()
+            );
             return specs.iter().map(|_| Err(why.clone())).collect();
         }
         blocks.into_iter().map(block).collect()
@@ -107,8 +115,11 @@ impl Kind for Spec {
         let mut changes = Vec::new();
         let mut add = |what: String| changes.push(Change::new(what));
         if !observed.found() {
-            let wanted: Vec<&str> =
-                [(self.enabled, "enabled"), (self.running, "running")].into_iter().filter(|(want, _)| *want).map(|(_, word)| word).collect();
+            let wanted: Vec<&str> = [(self.enabled, "enabled"), (self.running, "running")]
+                .into_iter()
+                .filter(|(want, _)| *want)
+                .map(|(_, word)| word)
+                .collect();
             if !wanted.is_empty() {
                 add(format!("there is no such unit yet, want it {}", wanted.join(" and ")));
             }
@@ -120,7 +131,10 @@ impl Kind for Spec {
                 add("its unit file changed on disk since systemd read it".to_owned());
             }
             if self.enabled && !observed.enabled() {
-                add(format!("is {} at boot, want it enabled", if observed.file.is_empty() { "not started" } else { observed.file.as_str() }));
+                add(format!(
+                    "is {} at boot, want it enabled",
+                    if observed.file.is_empty() { "not started" } else { observed.file.as_str() }
+                ));
             }
             if !self.enabled && matches!(observed.file.as_str(), "enabled" | "enabled-runtime") {
                 add("is enabled at boot, want it disabled".to_owned());
@@ -173,7 +187,12 @@ impl Kind for Spec {
         if words.is_empty() {
             words.push("reload the unit file of");
         }
-        vec![Action { label: format!("{} {}", words.join(" and "), self.name), script: s, stdin: None, starts: start.then(|| self.name.clone()) }]
+        vec![Action {
+            label: format!("{} {}", words.join(" and "), self.name),
+            script: s,
+            stdin: None,
+            starts: start.then(|| self.name.clone()),
+        }]
     }
 }
 

@@ -62,7 +62,9 @@ impl Kind for Spec {
     fn observe(specs: &[&Self]) -> String {
         let files: Vec<file::Spec> = specs.iter().map(|spec| spec.file()).collect();
         let mut s = file::Spec::observe(&files.iter().collect::<Vec<_>>());
-        s.push_str("live() { if [ -e \"/proc/sys/$2\" ]; then v=$(cat \"/proc/sys/$2\") && echo \"live $1 $v\"; else echo \"dead $1\"; fi; }\n");
+        s.push_str(
+            "live() { if [ -e \"/proc/sys/$2\" ]; then v=$(cat \"/proc/sys/$2\") && echo \"live $1 $v\"; else echo \"dead $1\"; fi; }\n",
+        );
         for spec in specs {
             let _ = writeln!(s, "live {} {}", quote(&spec.key), quote(&spec.key.replace('.', "/")));
         }
@@ -79,7 +81,8 @@ impl Kind for Spec {
                 return Ok(Observed { live: None, file });
             }
             let live = text.lines().find_map(|line| line.strip_prefix(&format!("live {} ", spec.key)));
-            live.map(|live| Observed { live: Some(words(live)), file: file.clone() }).ok_or_else(|| format!("the value of {} could not be read", spec.key))
+            live.map(|live| Observed { live: Some(words(live)), file: file.clone() })
+                .ok_or_else(|| format!("the value of {} could not be read", spec.key))
         };
         specs.iter().zip(seen).map(|(spec, file)| read(spec, file?)).collect()
     }
@@ -92,7 +95,9 @@ impl Kind for Spec {
             Some(_) => {}
         }
         if let State::Drift(more) = self.file().diff(&observed.file) {
-            changes.extend(more.into_iter().map(|change| Change { what: format!("{}: {}", self.file().path, change.what), diff: change.diff }));
+            changes.extend(
+                more.into_iter().map(|change| Change { what: format!("{}: {}", self.file().path, change.what), diff: change.diff }),
+            );
         }
         if changes.is_empty() { State::InSync } else { State::Drift(changes) }
     }

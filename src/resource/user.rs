@@ -87,7 +87,7 @@ impl Kind for Spec {
         // getent: 2 = no such user; anything else means that it could not look, and then nothing is printed.
         format!(
             concat!(
-                "for u in {}; do\n",
+                "set -- {}\nfor u do\n",
                 "  if l=$(getent passwd \"$u\"); then\n",
                 "    printf 'user %s\\ngroup %s %s\\ngroups %s %s\\n' \"$l\" \"$u\" \"$(id -gn \"$u\")\" \"$u\" \"$(id -Gn \"$u\")\"\n",
                 "  elif [ $? -eq 2 ]; then echo \"absent $u\"; fi\n",
@@ -112,7 +112,9 @@ impl Kind for Spec {
                 if let Some(want) = self.uid.filter(|want| *want != user.uid) {
                     changes.push(format!("uid is {}, want {want}", user.uid));
                 }
-                for (what, have, want) in [("group", &user.group, &self.group), ("home", &user.home, &self.home), ("shell", &user.shell, &self.shell)] {
+                for (what, have, want) in
+                    [("group", &user.group, &self.group), ("home", &user.home, &self.home), ("shell", &user.shell, &self.shell)]
+                {
                     if let Some(want) = want.as_ref().filter(|want| *want != have) {
                         changes.push(format!("{what} is {have}, want {want}"));
                     }
@@ -126,14 +128,22 @@ impl Kind for Spec {
     fn apply(&self, observed: &Self::Observed) -> Vec<Action> {
         let name = quote(&self.name);
         if self.state == Presence::Absent {
-            return vec![Action { label: format!("remove the user {}", self.name), script: format!("userdel -- {name}\n"), ..Action::default() }];
+            return vec![Action {
+                label: format!("remove the user {}", self.name),
+                script: format!("userdel -- {name}\n"),
+                ..Action::default()
+            }];
         }
         let mut options = String::new();
         let have = observed.as_ref();
         if let Some(uid) = self.uid.filter(|uid| have.is_none_or(|user| user.uid != *uid)) {
             let _ = write!(options, " -u {uid}");
         }
-        let fields = [("-g", &self.group, have.map(|u| &u.group)), ("-d", &self.home, have.map(|u| &u.home)), ("-s", &self.shell, have.map(|u| &u.shell))];
+        let fields = [
+            ("-g", &self.group, have.map(|u| &u.group)),
+            ("-d", &self.home, have.map(|u| &u.home)),
+            ("-s", &self.shell, have.map(|u| &u.shell)),
+        ];
         for (option, want, have) in fields {
             if let Some(want) = want.as_ref().filter(|want| have != Some(want)) {
                 let _ = write!(options, " {option} {}", quote(want));
@@ -148,7 +158,11 @@ impl Kind for Spec {
             (None, true) => ("make", "useradd -r -M"),
             (None, false) => ("make", "useradd -m"),
         };
-        vec![Action { label: format!("{label} the user {}", self.name), script: format!("{command}{options} -- {name}\n"), ..Action::default() }]
+        vec![Action {
+            label: format!("{label} the user {}", self.name),
+            script: format!("{command}{options} -- {name}\n"),
+            ..Action::default()
+        }]
     }
 }
 
@@ -157,10 +171,12 @@ fn read(text: &str, name: &str) -> Result<Option<User>, String> {
         return Ok(None);
     }
     let unclear = || format!("getent and id did not describe the user {name}");
-    let line = text.lines().filter_map(|line| line.strip_prefix("user ")).find(|line| line.split(':').next() == Some(name)).ok_or_else(unclear)?;
+    let line =
+        text.lines().filter_map(|line| line.strip_prefix("user ")).find(|line| line.split(':').next() == Some(name)).ok_or_else(unclear)?;
     let fields: Vec<&str> = line.split(':').collect();
     let [_, _, uid, _, _, home, shell] = fields.as_slice() else { return Err(unclear()) };
-    let of = |word: &str| text.lines().find_map(|line| line.strip_prefix(&format!("{word} {name} "))).map(str::to_owned).ok_or_else(unclear);
+    let of =
+        |word: &str| text.lines().find_map(|line| line.strip_prefix(&format!("{word} {name} "))).map(str::to_owned).ok_or_else(unclear);
     Ok(Some(User {
         uid: uid.parse().map_err(|_| unclear())?,
         group: of("group")?,
@@ -175,7 +191,8 @@ mod tests {
     use super::*;
 
     /// Recorded from glibc 2.36 and coreutils 9.1; EL7 prints the same.
-    const SEEN: &str = "user daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\ngroup daemon daemon\ngroups daemon daemon adm\nabsent jenkins\n";
+    const SEEN: &str =
+        "user daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\ngroup daemon daemon\ngroups daemon daemon adm\nabsent jenkins\n";
 
     fn look(json: serde_json::Value) -> (State, Vec<Action>) {
         let spec: Spec = serde_json::from_value(json).unwrap();

@@ -116,7 +116,10 @@ impl Kind for Spec {
             errors.push(format!("id must be made of letters, digits, `.`, `_` and `-`, not {:?}", self.id));
         }
         if !self.gpgcheck {
-            errors.push("gpgcheck must stay true: packages that are not signed are never installed; sign the repository and give its gpgkey".to_owned());
+            errors.push(
+                "gpgcheck must stay true: packages that are not signed are never installed; sign the repository and give its gpgkey"
+                    .to_owned(),
+            );
         }
         if self.state == Presence::Absent {
             return errors;
@@ -126,12 +129,16 @@ impl Kind for Spec {
                 errors.push(format!("{field} is missing"));
             }
             let good = |url: &String| {
-                ["http://", "https://", "file:///"].iter().any(|scheme| url.starts_with(scheme)) && !url.chars().any(|c| c.is_whitespace() || c.is_control())
+                ["http://", "https://", "file:///"].iter().any(|scheme| url.starts_with(scheme))
+                    && !url.chars().any(|c| c.is_whitespace() || c.is_control())
             };
-            errors.extend(values.iter().filter(|url| !good(url)).map(|url| format!("{field} must be http://, https:// or file:///, not {url:?}")));
+            errors.extend(
+                values.iter().filter(|url| !good(url)).map(|url| format!("{field} must be http://, https:// or file:///, not {url:?}")),
+            );
         }
         if self.gpgkey.all().iter().any(|url| url.starts_with("http://")) {
-            errors.push("gpgkey must not come by http://, where anybody could replace it: use https:// or a file:// on the host".to_owned());
+            errors
+                .push("gpgkey must not come by http://, where anybody could replace it: use https:// or a file:// on the host".to_owned());
         }
         let mut words = self.includepkgs.iter().chain(&self.exclude);
         if words.any(|word| word.is_empty() || word.chars().any(|c| c.is_whitespace() || c.is_control())) {

@@ -34,25 +34,32 @@ impl Kind for Spec {
 
     fn observe(_specs: &[&Self]) -> String {
         // yum reads only *.repo, and not hidden files.
-        "for f in /etc/yum.repos.d/*.repo; do\n  if [ -e \"$f\" ] || [ -L \"$f\" ]; then printf '%s\\n' \"${f##*/}\"; fi\ndone\necho done\n".to_owned()
+        "for f in /etc/yum.repos.d/*.repo; do\n  if [ -e \"$f\" ] || [ -L \"$f\" ]; then printf '%s\\n' \"${f##*/}\"; fi\ndone\necho end\n"
+            .to_owned()
     }
 
     fn parse(specs: &[&Self], reply: &Reply) -> Vec<Result<Self::Observed, String>> {
         let text = reply.text();
         let mut names: Vec<String> = text.lines().map(str::to_owned).collect();
-        let seen = if names.pop().as_deref() == Some("done") { Ok(names) } else { Err("the list of /etc/yum.repos.d is cut off".to_owned()) };
+        let seen =
+            if names.pop().as_deref() == Some("end") { Ok(names) } else { Err("the list of /etc/yum.repos.d is cut off".to_owned()) };
         specs.iter().map(|_| seen.clone()).collect()
     }
 
     fn diff(&self, observed: &Self::Observed) -> State {
-        let changes: Vec<Change> =
-            self.foreign(observed).map(|name| Change::new(format!("{name} is not one of the lab's repositories and will be disabled"))).collect();
+        let changes: Vec<Change> = self
+            .foreign(observed)
+            .map(|name| Change::new(format!("{name} is not one of the lab's repositories and will be disabled")))
+            .collect();
         if changes.is_empty() { State::InSync } else { State::Drift(changes) }
     }
 
     fn apply(&self, observed: &Self::Observed) -> Vec<Action> {
         let names: Vec<String> = self.foreign(observed).map(|name| quote(name)).collect();
-        let script = format!("cd /etc/yum.repos.d || exit 1\nfor f in {}; do\n  mv -fT -- \"./$f\" \"./$f.poclab-disabled\" || exit 1\ndone\n", names.join(" "));
+        let script = format!(
+            "cd /etc/yum.repos.d || exit 1\nset -- {}\nfor f do\n  mv -fT -- \"./$f\" \"./$f.poclab-disabled\" || exit 1\ndone\n",
+            names.join(" ")
+        );
         vec![Action { label: "disable repositories that are not the lab's".to_owned(), script, ..Action::default() }]
     }
 }
@@ -70,16 +77,13 @@ mod tests {
     #[test]
     fn stock_files_are_drift() {
         // Written from documentation: the files of centos-release 7-6.1810.2.el7.centos.
-        let reply = Reply {
-            stdout: b"CentOS-Base.repo\nCentOS-Vault.repo\nepel.repo\npoclab-os.repo\ndone\n".to_vec(),
-            status: 0,
-        };
+        let reply = Reply { stdout: b"CentOS-Base.repo\nCentOS-Vault.repo\nepel.repo\npoclab-os.repo\nend\n".to_vec(), status: 0 };
         let spec = Spec { keep: vec!["epel.repo".to_owned()] };
         let observed = Spec::parse(&[&spec], &reply).remove(0).unwrap();
         let State::Drift(changes) = spec.diff(&observed) else { panic!("no drift") };
         assert_eq!(changes.len(), 2);
         assert_eq!(changes[0].what, "CentOS-Base.repo is not one of the lab's repositories and will be disabled");
-        assert!(spec.apply(&observed)[0].script.contains("for f in CentOS-Base.repo CentOS-Vault.repo; do"));
+        assert!(spec.apply(&observed)[0].script.contains("set -- CentOS-Base.repo CentOS-Vault.repo\n"));
         assert_eq!(spec.diff(&vec!["poclab-os.repo".to_owned()]), State::InSync);
     }
 

@@ -1,0 +1,2 @@
+# make the group docker
+groupadd -r -g 990 docker

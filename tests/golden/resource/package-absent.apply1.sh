@@ -1,0 +1,3 @@
+# remove podman
+set -e
+rpm -e -- podman

@@ -1,0 +1,2 @@
+# make the user ops
+useradd -m -g wheel -d '/srv/it'\''s' -s /bin/bash -G docker -- ops

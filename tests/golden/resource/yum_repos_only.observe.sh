@@ -1,0 +1,4 @@
+for f in /etc/yum.repos.d/*.repo; do
+  if [ -e "$f" ] || [ -L "$f" ]; then printf '%s\n' "${f##*/}"; fi
+done
+echo end
