@@ -3,9 +3,15 @@
 //! Each kind is data plus pure functions ([`Kind`]): the script that looks, the parser of what it prints, the difference
 //! to the desired state, and the script that changes it. Nothing here opens a connection.
 
+pub mod confirm;
+pub mod docker_ports;
+pub mod firewall_zone;
+mod firewalld;
 mod kind;
 pub mod package;
 mod registry;
+#[cfg(test)]
+mod scratch;
 
 pub use kind::{Action, Assessment, Change, Content, Kind, Reply, State};
 pub use registry::{NAMES, Spec};

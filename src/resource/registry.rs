@@ -72,6 +72,8 @@ macro_rules! kinds {
 
 kinds! {
     package,
+    firewall_zone,
+    docker_ports,
 }
 
 fn assess<K: Kind>(specs: &[&K], reply: &Reply) -> Vec<Assessment> {
