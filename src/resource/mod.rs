@@ -9,6 +9,10 @@ pub mod file;
 pub mod group;
 pub mod hostname;
 pub mod hosts_entries;
+pub mod confirm;
+pub mod docker_ports;
+pub mod firewall_zone;
+mod firewalld;
 mod kind;
 pub mod link;
 pub mod package;
@@ -21,6 +25,8 @@ pub mod sysctl;
 pub mod user;
 pub mod yum_repo;
 pub mod yum_repos_only;
+#[cfg(test)]
+mod scratch;
 
 pub use kind::{Action, Assessment, Change, Content, Kind, Reply, State};
 pub use registry::{NAMES, Spec};

@@ -85,6 +85,8 @@ kinds! {
     sysctl,
     selinux,
     command,
+    firewall_zone,
+    docker_ports,
 }
 
 fn assess<K: Kind>(specs: &[&K], reply: &Reply) -> Vec<Assessment> {

@@ -1,0 +1,117 @@
+//! What a host does with packets for published ports.
+
+use crate::resource::firewalld::{Rules, Sections, read_direct};
+
+/// The policy on disk and in the kernel.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    /// Whether firewalld is installed.
+    pub installed: bool,
+    /// Whether firewalld runs.
+    pub running: bool,
+    /// Interfaces with a global IPv4 address, without Docker's and the loopback.
+    pub interfaces: Vec<String>,
+    /// Whether direct.xml declares the chain.
+    pub chain_on_disk: bool,
+    /// Priority and rule of direct.xml, in the order in which firewalld adds them. `Err` = the file cannot be read.
+    pub disk: Result<Vec<(i32, String)>, String>,
+    /// Whether the chain is in the kernel.
+    pub enforced: bool,
+    /// Its rules, without the RETURN that Docker appends.
+    pub live: Vec<String>,
+    /// A rule of FORWARD that lets packets pass before they meet the chain, while Docker runs.
+    pub bypass: Option<String>,
+}
+
+/// Looks, without firewall-cmd (which is slow): files and the kernel say it all. Right after its start firewalld
+/// answers before its rules are in the kernel: that is waited for.
+pub const FRAGMENT: &str = "\
+if command -v firewall-cmd >/dev/null 2>&1; then echo '@ installed yes'; else echo '@ installed no'; fi
+if [ -f /etc/firewalld/direct.xml ]; then
+  echo '@ file /etc/firewalld/direct.xml'
+  sed 's/^/|/' /etc/firewalld/direct.xml
+fi
+if systemctl is-active --quiet firewalld; then
+  echo '@ running yes'
+  if [ -f /etc/firewalld/direct.xml ] && grep -q DOCKER-USER /etc/firewalld/direct.xml; then
+    poclab_i=0
+    until iptables -w -S DOCKER-USER 2>/dev/null | grep -q -e '-j DROP' || [ \"$poclab_i\" -ge 15 ]; do
+      poclab_i=$((poclab_i + 1))
+      sleep 0.2
+    done
+  fi
+fi
+if systemctl is-active --quiet docker; then echo '@ docker yes'; fi
+poclab_out=$(ip -4 -o addr show scope global 2>&1)
+printf '@ addresses %s\\n' \"$?\"
+printf '%s\\n' \"$poclab_out\" | sed 's/^/|/'
+if command -v iptables >/dev/null 2>&1; then
+  poclab_out=$(iptables -w -S 2>&1)
+  printf '@ rules %s\\n' \"$?\"
+  printf '%s\\n' \"$poclab_out\" | sed 's/^/|/'
+fi
+";
+
+impl Observed {
+    /// Reads the fragment's output. `Err` = could not look.
+    pub fn read(text: &str) -> Result<Self, String> {
+        let sections = Sections::read(text);
+        let addresses = sections.content("addresses").unwrap_or_default();
+        match sections.value("addresses") {
+            Some("0") => {}
+            Some(status) => return Err(format!("ip addr ended with exit status {status}: {}", addresses.lines().last().unwrap_or("nothing"))),
+            None => return Err("the observation ended early".to_owned()),
+        }
+        let rules = match sections.value("rules") {
+            Some("0") => Rules::read(&sections.content("rules").unwrap_or_default()),
+            Some(status) => {
+                let said = sections.content("rules").unwrap_or_default();
+                return Err(format!("iptables -S ended with exit status {status}: {}", said.lines().last().unwrap_or("nothing")));
+            }
+            None => Rules::default(),
+        };
+        let direct = sections.file("/etc/firewalld/direct.xml").map_or_else(|| Ok(Vec::new()), |text| read_direct(&text));
+        let ours = |tag: &'static str| direct.iter().flatten().filter(move |entry| entry.is_docker_user() && entry.tag == tag);
+        let mut disk: Vec<(i32, String)> = ours("rule").map(|entry| (entry.priority, entry.args.clone())).collect();
+        disk.sort_by_key(|(priority, _)| *priority);
+        let mut live: Vec<String> = rules.of("DOCKER-USER").map(str::to_owned).collect();
+        if live.last().is_some_and(|rule| rule == "-j RETURN") {
+            live.pop();
+        }
+        let bypass = (sections.value("docker") == Some("yes")).then(|| bypass(&rules)).flatten();
+        Ok(Self {
+            installed: sections.value("installed") == Some("yes"),
+            running: sections.value("running") == Some("yes"),
+            interfaces: interfaces(&addresses),
+            chain_on_disk: ours("chain").next().is_some(),
+            disk: direct.clone().map(|_| disk),
+            enforced: rules.has("DOCKER-USER"),
+            live,
+            bypass,
+        })
+    }
+}
+
+/// Docker 20.10 puts its isolation chain (which only drops) before the jump after a reload; nothing else may be there.
+fn bypass(rules: &Rules) -> Option<String> {
+    let before: Vec<&str> = rules.of("FORWARD").take_while(|rule| *rule != "-j DOCKER-USER").collect();
+    if before.len() == rules.of("FORWARD").count() {
+        return Some("no jump to it: Docker's chains are gone,".to_owned());
+    }
+    before.into_iter().find(|rule| *rule != "-j DOCKER-ISOLATION-STAGE-1").map(|rule| format!("`{rule}`"))
+}
+
+/// Names in `ip -4 -o addr show scope global` (`2: eth0@if7    inet …`), each once.
+fn interfaces(text: &str) -> Vec<String> {
+    let dockers = |name: &str| name == "lo" || ["docker", "br-", "veth"].iter().any(|prefix| name.starts_with(prefix));
+    let mut names: Vec<String> = Vec::new();
+    for line in text.lines() {
+        let Some(name) = line.split_whitespace().nth(1) else { continue };
+        let name = name.split('@').next().unwrap_or(name);
+        if !dockers(name) && !names.iter().any(|n| n == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    names
+}

@@ -1,0 +1,187 @@
+use std::process::Command;
+
+use super::*;
+use crate::resource::firewalld::golden::{from, golden};
+
+const LATER: &str = include_str!("../../../tests/golden/firewalld-1.3.3.txt");
+
+fn spec(json: &str) -> Spec {
+    serde_json::from_str(json).unwrap()
+}
+
+fn policy() -> Spec {
+    spec(r#"{"allow": [{"source": "10.0.0.12/32", "port": 80, "protocol": "tcp"}]}"#)
+}
+
+fn show(name: &str, text: &str) -> String {
+    let lines: String = text.lines().map(|line| format!("|{line}\n")).collect();
+    format!("@ {name}\n{lines}")
+}
+
+/// A rehearsal host as recorded.
+fn host() -> String {
+    let direct = golden("$ cat /etc/firewalld/direct.xml").replace("-i eth9 -s 10.0.0.12/32", "-s 10.0.0.12/32 -i eth9").replace("eth9", "eth0");
+    [
+        "@ installed yes\n".to_owned(),
+        show("file /etc/firewalld/direct.xml", &direct),
+        "@ running yes\n@ docker yes\n".to_owned(),
+        show("addresses 0", &from(LATER, "$ ip -4 -o addr show scope global")),
+        show("rules 0", &from(LATER, "$ iptables -S   # with Docker 20.10")),
+    ]
+    .concat()
+}
+
+fn observed(spec: &Spec, text: &str) -> Result<Observed, String> {
+    Spec::parse(&[spec], &Reply { stdout: text.as_bytes().to_vec(), status: 0 }).remove(0)
+}
+
+fn drift(spec: &Spec, text: &str) -> Vec<String> {
+    match spec.diff(&observed(spec, text).unwrap()) {
+        State::Drift(changes) => changes.into_iter().map(|change| change.what).collect(),
+        State::InSync => Vec::new(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn script(spec: &Spec, text: &str) -> String {
+    let script: String = spec.apply(&observed(spec, text).unwrap()).into_iter().map(|action| action.script).collect();
+    let mut child = Command::new("shellcheck").args(["-s", "sh", "-"]).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
+    let out = child.wait_with_output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
+    script
+}
+
+#[test]
+fn a_recorded_host_is_in_sync() {
+    assert_eq!(drift(&policy(), &host()), [""; 0]);
+    // CentOS 7.6, without Docker; `iptables -S` there prints the source first, too.
+    let eth9 = spec(r#"{"interfaces": ["eth9"], "allow": [{"source": "10.0.0.12", "port": 80}]}"#);
+    let recorded = [
+        "@ installed yes\n@ running yes\n".to_owned(),
+        show("file /etc/firewalld/direct.xml", &golden("$ cat /etc/firewalld/direct.xml").replace("-i eth9 -s 10.0.0.12/32", "-s 10.0.0.12/32 -i eth9")),
+        show("addresses 0", ""),
+        show("rules 0", &golden("$ iptables -S   # after the above")),
+    ]
+    .concat();
+    assert_eq!(drift(&eth9, &recorded), [""; 0]);
+}
+
+#[test]
+fn each_damage_is_exactly_one_change() {
+    let allow = "-s 10.0.0.12/32 -i eth0 -p tcp -m conntrack --ctorigdstport 80 --ctdir ORIGINAL -j RETURN";
+    for (from, to, want, does) in [
+        (&*format!("|-A DOCKER-USER {allow}\n"), "", &*format!("`{allow}` is missing (runtime)"), "poclab_reload"),
+        ("|-A DOCKER-USER -i eth0 -j DROP\n", "", "`-i eth0 -j DROP` is missing (runtime)", "poclab_reload"),
+        (
+            "|-A DOCKER-USER -i eth0 -j DROP\n",
+            "|-A DOCKER-USER -s 10.9.9.9/32 -j RETURN\n|-A DOCKER-USER -i eth0 -j DROP\n",
+            "unknown rule `-s 10.9.9.9/32 -j RETURN` (runtime)",
+            "iptables -w -D DOCKER-USER -s 10.9.9.9/32 -j RETURN",
+        ),
+        (
+            "|  <chain ",
+            "|<rule ipv=\"ipv4\" table=\"filter\" chain=\"DOCKER-USER\" priority=\"5\">-j ACCEPT</rule>\n|  <chain ",
+            "unknown rule `-j ACCEPT` (permanent)",
+            "poclab_put /etc/firewalld/direct.xml",
+        ),
+        ("priority=\"100\">-i eth0 -j DROP", "priority=\"100\">-i eth1 -j DROP", "unknown rule `-i eth1 -j DROP` (permanent)", "poclab_put"),
+        ("|-A FORWARD -j DOCKER-USER\n", "", "forwarded packets meet no jump to it: Docker's chains are gone, before DOCKER-USER", "restart docker"),
+        (
+            "|-A FORWARD -j DOCKER-USER\n",
+            "|-A FORWARD -j ACCEPT\n|-A FORWARD -j DOCKER-USER\n",
+            "forwarded packets meet `-j ACCEPT` before DOCKER-USER",
+            "restart docker",
+        ),
+        ("@ running yes\n", "", "firewalld does not run: nothing guards published ports", ":"),
+        ("|</direct>\n", "", "/etc/firewalld/direct.xml cannot be read: it ends before </direct>", "poclab_put"),
+    ] {
+        let damaged = host().replacen(from, to, 1);
+        assert_ne!(damaged, host(), "{want}");
+        let found = drift(&policy(), &damaged);
+        assert!(found.iter().any(|f| f == want), "{want}: {found:?}");
+        assert!(found.len() == 1 || to.contains("eth1"), "{want}: {found:?}");
+        assert!(script(&policy(), &damaged).contains(does), "{want}");
+    }
+    // The drop for one interface given to another: two rules differ.
+    let moved = host().replacen("priority=\"100\">-i eth0 -j DROP", "priority=\"100\">-i eth1 -j DROP", 1);
+    assert_eq!(drift(&policy(), &moved), ["`-i eth0 -j DROP` is missing (permanent)", "unknown rule `-i eth1 -j DROP` (permanent)"]);
+}
+
+#[test]
+fn order_matters() {
+    let allow = "|-A DOCKER-USER -s 10.0.0.12/32 -i eth0 -p tcp -m conntrack --ctorigdstport 80 --ctdir ORIGINAL -j RETURN\n";
+    let drop = "|-A DOCKER-USER -i eth0 -j DROP\n";
+    let swapped = host().replacen(&format!("{allow}{drop}"), &format!("{drop}{allow}"), 1);
+    assert_eq!(drift(&policy(), &swapped), ["the rules of DOCKER-USER are in the wrong order"]);
+}
+
+#[test]
+fn what_a_reload_leaves_of_docker_20_10_is_good() {
+    let later = host().replacen(
+        "|-A FORWARD -j DOCKER-USER\n|-A FORWARD -j DOCKER-ISOLATION-STAGE-1\n",
+        "|-A FORWARD -j DOCKER-ISOLATION-STAGE-1\n|-A FORWARD -j DOCKER-USER\n",
+        1,
+    );
+    assert_ne!(later, host());
+    assert_eq!(drift(&policy(), &later), [""; 0]);
+}
+
+#[test]
+fn bare_hosts_and_failed_looks() {
+    let bare = "@ installed no\n@ addresses 0\n|2: eth0@if7    inet 10.0.0.11/24 brd 10.0.0.255 scope global eth0\\ valid_lft forever\n";
+    assert_eq!(drift(&policy(), bare), ["firewalld is not installed: 1 flows to allow, all else to drop"]);
+    insta::assert_snapshot!(script(&policy(), bare));
+    assert!(observed(&policy(), "@ installed yes\n@ addresses 0\n|3: docker0    inet 172.17.0.1/16\n").unwrap_err().contains("no interface"));
+    assert!(observed(&policy(), "@ installed yes\n@ addresses 127\n|sh: ip: not found\n").is_err());
+    assert!(observed(&policy(), &host().replacen("@ rules 0", "@ rules 4", 1)).is_err());
+}
+
+#[test]
+fn interfaces_are_a_list_or_auto() {
+    assert_eq!(spec(r#"{"interfaces": "auto", "allow": []}"#).check(), [""; 0]);
+    assert_eq!(spec(r#"{"interfaces": ["eth0", "eth1"], "allow": []}"#).rules(&["eth0".into(), "eth1".into()]).len(), 3);
+    assert_eq!(spec(r#"{"interfaces": [], "allow": []}"#).check().len(), 1);
+    assert_eq!(spec(r#"{"interfaces": ["eth0; reboot"], "allow": []}"#).check().len(), 1);
+    assert!(serde_json::from_str::<Spec>(r#"{"interfaces": "eth0", "allow": []}"#).is_err());
+}
+
+#[test]
+#[ignore = "needs a scratch host"]
+fn scratch_host() {
+    use crate::resource::scratch::{plan, repair, run};
+    let ok = |script: &str| {
+        let (status, out) = run(script, b"");
+        assert_eq!(status, 0, "{script}: {out}");
+    };
+    ok("systemctl start firewalld docker; rm -f /etc/firewalld/direct.xml; firewall-cmd --reload; sleep 1");
+    let spec = policy();
+    assert_eq!(plan(&spec), ["no policy for published ports (permanent)"]);
+    repair(&spec);
+    for (damage, want) in [
+        ("iptables -F DOCKER-USER", 3),
+        ("iptables -I DOCKER-USER -s 10.9.9.9 -j RETURN", 1),
+        ("iptables -I DOCKER-USER -j RETURN", 1),
+        ("firewall-cmd --direct --add-rule ipv4 filter DOCKER-USER 5 -s 10.9.9.9 -m comment --comment 'a b' -j ACCEPT", 1),
+        ("firewall-cmd --permanent --direct --add-rule ipv4 filter DOCKER-USER 5 -s 10.9.9.9 -j ACCEPT; firewall-cmd --reload; sleep 1", 2),
+        ("firewall-cmd --direct --remove-rule ipv4 filter DOCKER-USER 100 -i eth0 -j DROP", 1),
+        ("iptables -D FORWARD -j DOCKER-USER", 1),
+        ("iptables -I FORWARD -j ACCEPT", 1),
+        ("rm /etc/firewalld/direct.xml", 1),
+    ] {
+        ok(damage);
+        let found = plan(&spec);
+        assert_eq!(found.len(), want, "{damage}: {found:?}");
+        repair(&spec);
+        ok("firewall-cmd --reload; sleep 1");
+        let again = plan(&spec);
+        if damage.contains("FORWARD -j ACCEPT") { continue; }
+        assert_eq!(again, [""; 0], "{damage}: after a reload");
+    }
+    // one flow less: it is gone at runtime, too
+    let none = super::Spec { allow: vec![], ..policy() };
+    assert_eq!(plan(&none).len(), 1);
+    repair(&none);
+    ok("systemctl restart docker; sleep 1");
+    assert_eq!(plan(&none), [""; 0]);
+}
