@@ -54,6 +54,10 @@ pub trait Reach: Sync {
     fn tcp(&self, to: SocketAddr, deadline: Duration) -> Result<Tcp, String>;
     /// The client for HTTPS from the control machine, trusting the lab CA only, resolving `name` to `address`.
     fn http(&self, name: &str, address: SocketAddr) -> Result<reqwest::blocking::Client, String>;
+    /// The same client, by the same way, trusting no CA: the control that a server's certificate must fail.
+    fn http_without_ca(&self, name: &str, address: SocketAddr) -> Result<reqwest::blocking::Client, String> {
+        super::reach::https_client_without_roots(name, address)
+    }
 }
 
 /// The result of one check or control.

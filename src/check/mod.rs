@@ -2,11 +2,24 @@
 //!
 //! A check knows neither SSH nor a terminal: it runs against a [`Reach`].
 
+mod disrupt;
+pub mod firewall_survives;
+pub mod firewalld_running;
+pub mod image_registry;
 mod kind;
+mod matrix;
+pub mod no_insecure_registry;
+pub mod port_matrix;
+pub mod published_port;
 mod reach;
 mod registry;
+mod run;
+pub mod selinux_enforcing;
+pub mod shapes;
+#[cfg(test)]
+mod testing;
 pub mod time_sync;
 
 pub use kind::{CheckKind, Outcome, Ran, Reach, Tcp, Verdict};
-pub use reach::{https_client, tcp_connect};
+pub use reach::{chain, https_client, https_client_without_roots, is_certificate_error, tcp_connect};
 pub use registry::{NAMES, Spec};

@@ -60,5 +60,12 @@ macro_rules! checks {
 }
 
 checks! {
+    firewall_survives,
+    firewalld_running,
+    image_registry,
+    no_insecure_registry,
+    port_matrix,
+    published_port,
+    selinux_enforcing,
     time_sync,
 }

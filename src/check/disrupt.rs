@@ -1,0 +1,174 @@
+//! The interruptions that a firewall must survive, and the proof that they really happened.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::run::{Framed, Frames, on_all};
+use super::{Outcome, Reach, Verdict};
+
+/// An interruption.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Disruption {
+    /// `firewall-cmd --reload`
+    Reload,
+    /// `systemctl restart docker`
+    DockerRestart,
+}
+
+impl Disruption {
+    /// Suffix for titles.
+    pub fn when(self) -> &'static str {
+        match self {
+            Disruption::Reload => ", after a reload of the firewall",
+            Disruption::DockerRestart => ", after a restart of Docker",
+        }
+    }
+
+    /// Does it on all `hosts` at once. The outcomes prove that it happened; `false` when it did not everywhere.
+    pub fn run(self, reach: &dyn Reach, hosts: &[String]) -> (Vec<Outcome>, bool) {
+        let results = on_all(hosts, |host| match self {
+            Disruption::Reload => reload(reach, host),
+            Disruption::DockerRestart => restart(reach, host),
+        });
+        let good: Vec<&str> = results.iter().filter_map(|r| r.as_deref().ok()).collect();
+        let complete = good.len() == hosts.len();
+        let title = match self {
+            Disruption::Reload => "the reload of the firewall really happened",
+            Disruption::DockerRestart => "the restart of Docker really happened and containers kept running",
+        };
+        let mut out: Vec<Outcome> = hosts
+            .iter()
+            .zip(&results)
+            .filter_map(|(host, result)| {
+                result.as_ref().err().map(|why| Outcome::control(format!("{title} on {host}"), Verdict::Failed(why.clone())))
+            })
+            .collect();
+        if complete && !good.is_empty() {
+            out.push(Outcome::control(format!("{title} on {}", hosts.join(", ")), Verdict::Passed(good.join("; "))));
+        }
+        (out, complete)
+    }
+}
+
+/// A rule that lives at runtime only and harms nobody: it drops an address that is reserved for documentation (RFC 5737).
+const RULE: &str =
+    "rule() { timeout 60 firewall-cmd \"$1-rich-rule=rule family=\\\"ipv4\\\" source address=\\\"192.0.2.213/32\\\" drop\"; }
+trap 'rule --remove >/dev/null 2>&1' EXIT";
+
+fn reload_script() -> Framed {
+    Framed::new()
+        .prelude(RULE)
+        .step("marker", "rule --add && rule --query", false)
+        .step("reload", "timeout 120 firewall-cmd --reload", false)
+        .step("state", "timeout 60 firewall-cmd --state", false)
+        // 1 is "no"; every other status is no answer.
+        .step("gone", "rule --query\n[ $? -eq 1 ]", false)
+}
+
+fn reload(reach: &dyn Reach, host: &str) -> Result<String, String> {
+    let frames = reload_script()
+        .run(reach, host, Vec::new(), Duration::from_secs(330))
+        .map_err(|why| format!("{host}: {why}; see `systemctl status firewalld` there"))?;
+    (|| {
+        frames.good("marker")?;
+        frames.good("reload")?;
+        frames.good("state")?;
+        frames.good("gone").map_err(|_| "a runtime-only rule is still there after the reload, so nothing was reloaded".to_owned())
+    })()
+    .map_err(|why: String| format!("{host}: {why}; see `systemctl status firewalld` there"))?;
+    Ok("a runtime-only rule was gone after it".into())
+}
+
+/// The daemon's process, then each running container with its process.
+const DOCKER_STATE: &str = "systemctl show -p MainPID docker && ids=$(timeout 60 docker ps -q --no-trunc) || exit 1
+for id in $ids; do timeout 60 docker inspect --format 'container {{.Name}} {{.State.Pid}}' \"$id\" || exit 1; done";
+
+fn restart_script() -> Framed {
+    Framed::new()
+        .step("before", DOCKER_STATE, false)
+        // docker.service allows three starts a minute; an operator's bootstrap may have used them.
+        .step("restart", "systemctl reset-failed docker 2>/dev/null || true\ntimeout 180 systemctl restart docker", false)
+        .step("answers", "n=0\nuntil timeout 20 docker info >/dev/null 2>&1; do\n  n=$((n + 1))\n  [ \"$n\" -lt 60 ] || { echo 'docker does not answer'; exit 1; }\n  sleep 1\ndone", false)
+        .step("after", DOCKER_STATE, false)
+}
+
+fn restart(reach: &dyn Reach, host: &str) -> Result<String, String> {
+    let frames = restart_script()
+        .run(reach, host, Vec::new(), Duration::from_secs(420))
+        .map_err(|why| format!("{host}: {why}; see `journalctl -u docker` there"))?;
+    compare(&frames).map_err(|why| format!("{host}: {why}; see `journalctl -u docker` there"))
+}
+
+fn compare(frames: &Frames) -> Result<String, String> {
+    let before = frames.good("before")?;
+    frames.good("restart")?;
+    frames.good("answers")?;
+    let after = frames.good("after")?;
+    let pid = |text: &str| text.lines().find_map(|line| line.strip_prefix("MainPID=").map(str::to_owned)).filter(|pid| pid != "0");
+    match (pid(&before), pid(&after)) {
+        (Some(old), Some(new)) if old != new => {}
+        (old, new) => {
+            return Err(format!("Docker's process did not change ({old:?} before, {new:?} after)"));
+        }
+    }
+    let containers = |text: &str| text.lines().filter(|line| line.starts_with("container ")).map(str::to_owned).collect::<Vec<_>>();
+    let (old, new) = (containers(&before), containers(&after));
+    let lost: Vec<&str> = old.iter().filter(|line| !new.contains(line)).filter_map(|line| line.split(' ').nth(1)).collect();
+    match lost.is_empty() {
+        true => Ok(format!("a new daemon process, {} containers kept running", old.len())),
+        false => Err(format!("containers did not live through it: {} (is live-restore set in daemon.json?)", lost.join(", "))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::testing::{Scripted, framed, shellcheck};
+
+    fn docker(before: &'static str, after: &'static str) -> Result<String, String> {
+        let reach = Scripted::new(move |_, script, _| {
+            Ok(framed(script, &[("before", before, 0), ("restart", "", 0), ("answers", "", 0), ("after", after, 0)]))
+        });
+        restart(&reach, "app")
+    }
+
+    #[test]
+    fn a_restart_shows_a_new_process_and_the_old_containers() {
+        let good = docker("MainPID=10\ncontainer /web 77\n", "MainPID=20\ncontainer /web 77\ncontainer /x 99\n");
+        assert_eq!(good, Ok("a new daemon process, 1 containers kept running".into()));
+        assert!(docker("MainPID=10\n", "MainPID=10\n").unwrap_err().contains("did not change"));
+        assert!(docker("MainPID=10\n", "MainPID=0\n").unwrap_err().contains("did not change"));
+        assert!(docker("MainPID=10\ncontainer /web 77\n", "MainPID=20\ncontainer /web 78\n").unwrap_err().contains("/web"));
+    }
+
+    #[test]
+    fn a_reload_that_did_nothing_is_noticed() {
+        let answer = |gone| {
+            Scripted::new(move |_, script, _| {
+                Ok(framed(
+                    script,
+                    &[("marker", "success\nyes\n", 0), ("reload", "success\n", 0), ("state", "running\n", 0), ("gone", "", gone)],
+                ))
+            })
+        };
+        let hosts = ["deploy".to_owned(), "app".to_owned()];
+        let (out, complete) = Disruption::Reload.run(&answer(0), &hosts);
+        assert!(complete && out.len() == 1 && out[0].control, "{out:?}");
+        let (out, complete) = Disruption::Reload.run(&answer(1), &hosts);
+        assert!(!complete && out.len() == 2);
+        assert!(matches!(&out[0].verdict, Verdict::Failed(why) if why.contains("nothing was reloaded")));
+        let dead = Scripted::new(|_, script, _| Ok(framed(script, &[("marker", "FirewallD is not running\n", 252)])));
+        assert!(reload(&dead, "app").unwrap_err().contains("FirewallD is not running"));
+        let away = Scripted::new(|_, _, _| Err("connection refused".into()));
+        assert!(reload(&away, "app").is_err() && restart(&away, "app").is_err());
+    }
+
+    #[test]
+    fn the_scripts_are_clean() {
+        shellcheck(&reload_script().text());
+        shellcheck(&restart_script().text());
+    }
+}
