@@ -10,10 +10,16 @@ use crate::{lab, report};
 pub fn run(command: &Schema) -> Result<Exit, Stop> {
     std::fs::create_dir_all(&command.folder).with_context(|| format!("cannot create {}", command.folder.display()))?;
     for (name, schema) in lab::schemas() {
-        let file = command.folder.join(name);
-        let text = serde_json::to_string_pretty(&schema).context("cannot write a schema as JSON")?;
-        std::fs::write(&file, text + "\n").with_context(|| format!("cannot write {}", file.display()))?;
-        report::print_text(&format!("{}\n", file.display()));
+        write(command, name.as_ref(), &serde_json::to_string_pretty(&schema).context("cannot write a schema as JSON")?)?;
     }
+    let events = serde_json::to_string_pretty(&report::event_schema()).context("cannot write a schema as JSON")?;
+    write(command, "events.schema.json", &events)?;
     Ok(Exit::Done)
+}
+
+fn write(command: &Schema, name: &str, text: &str) -> anyhow::Result<()> {
+    let file = command.folder.join(name);
+    std::fs::write(&file, format!("{text}\n")).with_context(|| format!("cannot write {}", file.display()))?;
+    report::print_text(&format!("{}\n", file.display()));
+    Ok(())
 }

@@ -1,9 +1,10 @@
 //! What happens during a run. This is also the public JSON format (`--format json`: one event per line, `event` first).
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// What the run is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RunKind {
     /// Plan, apply, verify.
@@ -15,7 +16,7 @@ pub enum RunKind {
 }
 
 /// How a thing ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Good (for a control: failed as it had to).
@@ -27,7 +28,7 @@ pub enum Status {
 }
 
 /// One event. `seconds` are wall-clock durations. Texts are redacted by the receiver before anything is printed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// First event of every run.
@@ -79,7 +80,7 @@ pub enum Event {
 }
 
 /// What a run came to.
-#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 pub struct Summary {
     /// The exit code.
     pub exit: u8,
@@ -94,13 +95,13 @@ pub struct Summary {
     /// Resources that were skipped for a stated reason.
     pub skipped: usize,
     /// Checks: report lines passed / failed / skipped; `None` when the checks were not run, with the reason in `checks_note`.
-    pub checks: Option<(usize, usize, usize)>,
+    pub checks: Option<CheckCounts>,
     /// Why the checks were not run, or where their last result is from.
     pub checks_note: Option<String>,
     /// Per host.
     pub hosts: Vec<HostSummary>,
-    /// Services and links: (name, host, url, login).
-    pub services: Vec<(String, String, String, Option<String>)>,
+    /// Services and links.
+    pub services: Vec<ServiceLink>,
     /// Stand-ins and repackaged products of a rehearsal, in words.
     pub stand_ins: Vec<String>,
     /// What to do next, in words: how to go on after a failure, where the log is.
@@ -108,7 +109,7 @@ pub struct Summary {
 }
 
 /// One host of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 pub struct HostSummary {
     /// Name.
     pub name: String,
@@ -127,7 +128,7 @@ pub struct HostSummary {
 }
 
 /// One role on one host in the summary.
-#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 pub struct RoleTime {
     /// Role.
     pub role: String,
@@ -137,4 +138,28 @@ pub struct RoleTime {
     pub changed: usize,
     /// `ok`, `changed`, `would change`, `failed`, `not reached`.
     pub state: String,
+}
+
+/// Lines of the checks' reports, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
+pub struct CheckCounts {
+    /// Proven.
+    pub passed: usize,
+    /// Disproven, or could not be proven.
+    pub failed: usize,
+    /// Did not run, for stated reasons.
+    pub skipped: usize,
+}
+
+/// A service and where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
+pub struct ServiceLink {
+    /// e.g. `registry`
+    pub name: String,
+    /// Host.
+    pub host: String,
+    /// Link.
+    pub url: String,
+    /// How to get in: the command that shows the login, never the login.
+    pub login: Option<String>,
 }

@@ -13,6 +13,6 @@ mod session;
 mod summary;
 mod verify;
 
-pub use event::{Event, HostSummary, RoleTime, RunKind, Status, Summary};
+pub use event::{CheckCounts, Event, HostSummary, RoleTime, RunKind, ServiceLink, Status, Summary};
 pub use run::{Engine, Selection, observation_script};
 pub use verify::passed_at as verified_at;

@@ -10,7 +10,7 @@ use crate::lab::Lab;
 
 use super::facts::Facts;
 use super::plan::NodePlan;
-use super::{HostSummary, RoleTime, Summary};
+use super::{CheckCounts, HostSummary, RoleTime, ServiceLink, Summary};
 
 /// The running count of a run; shared by its threads.
 pub struct Tally<'a> {
@@ -98,7 +98,7 @@ impl<'a> Tally<'a> {
 
     /// The checks ran.
     pub fn checks(&self, passed: usize, failed: usize, skipped: usize) {
-        self.lock().summary.checks = Some((passed, failed, skipped));
+        self.lock().summary.checks = Some(CheckCounts { passed, failed, skipped });
     }
 
     /// The checks did not run.
@@ -133,7 +133,13 @@ impl<'a> Tally<'a> {
         summary.seconds = self.started.elapsed().as_secs_f64();
         summary.hosts = hosts.into_values().collect();
         summary.changed = summary.hosts.iter().map(|host| host.changed).sum();
-        summary.services = lab.services.iter().map(|s| (s.name.clone(), s.host.clone(), s.url.clone(), s.login.clone())).collect();
+        let link = |s: &crate::lab::Service| ServiceLink {
+            name: s.name.clone(),
+            host: s.host.clone(),
+            url: s.url.clone(),
+            login: s.login.clone(),
+        };
+        summary.services = lab.services.iter().map(link).collect();
         summary.stand_ins = lab.stand_ins.clone();
         summary
     }

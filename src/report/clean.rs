@@ -1,0 +1,135 @@
+//! What every text of every event passes before anything shows or keeps it: secrets out, control characters made visible.
+//!
+//! An event is turned into JSON, every string in it is cleaned, and it is read back: so a new field cannot be forgotten.
+
+use serde_json::Value;
+
+use crate::base::Redactor;
+use crate::engine::Event;
+
+/// The event without secrets and without anything that a terminal would obey.
+pub(super) fn event(event: &Event, redactor: &Redactor) -> Event {
+    let cleaned = serde_json::to_value(event).ok().and_then(|mut value| {
+        if let Value::Object(fields) = &mut value {
+            let tag = fields.get("event").and_then(Value::as_str).unwrap_or_default().to_owned();
+            for (key, value) in fields.iter_mut() {
+                // Words of a closed list, not texts: a secret that happens to be `plan` must not change them.
+                let word = matches!((tag.as_str(), key.as_str()), (_, "event") | ("run_started", "kind") | ("check_result", "status"));
+                if !word {
+                    walk(value, redactor);
+                }
+            }
+        }
+        serde_json::from_value(value).ok()
+    });
+    // Nothing of an event that cannot be cleaned may be shown.
+    cleaned.unwrap_or_else(|| Event::Note { text: "an event could not be shown (please report this as a defect)".to_owned() })
+}
+
+fn walk(value: &mut Value, redactor: &Redactor) {
+    match value {
+        Value::String(string) => *string = text(string, redactor),
+        Value::Array(items) => items.iter_mut().for_each(|item| walk(item, redactor)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| walk(field, redactor)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// One text. A secret that was written with something invisible in between is found, too.
+pub(super) fn text(text: &str, redactor: &Redactor) -> String {
+    let redacted = redactor.redact(text);
+    let bare: String = redacted.chars().filter(|&c| !is_hostile(c)).collect();
+    let again = redactor.redact(&bare);
+    if again == bare { visible(&redacted) } else { again }
+}
+
+/// Control characters as `\x1b`, direction and zero-width characters as `\u{202e}`. Line breaks and tabs stay; CR LF
+/// becomes LF.
+pub(super) fn visible(text: &str) -> String {
+    if !text.chars().any(is_hostile) {
+        return text.to_owned();
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.replace("\r\n", "\n").chars() {
+        match c {
+            c if !is_hostile(c) => shown.push(c),
+            c if u32::from(c) < 0x100 => shown.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c => shown.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
+        }
+    }
+    shown
+}
+
+/// What a terminal would act on, or a reader could not see.
+fn is_hostile(c: char) -> bool {
+    (c.is_control() && c != '\n' && c != '\t')
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        || matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Secret;
+    use crate::report::script;
+
+    fn redactor() -> Redactor {
+        let mut redactor = Redactor::new();
+        redactor.learn("root", &Secret::new("hunter22"));
+        redactor.learn("word", &Secret::new("plan"));
+        redactor
+    }
+
+    #[test]
+    fn texts_lose_secrets_and_control_characters() {
+        let clean = |t: &str| text(t, &redactor());
+        assert_eq!(clean("pw hunter22"), "pw [secret root]");
+        assert_eq!(clean("\x1b]0;title\x07 a\r\nb\tc\rd\u{9b}2J"), "\\x1b]0;title\\x07 a\nb\tc\\x0dd\\x9b2J");
+        assert_eq!(clean("\u{202e}abc\u{200b}"), "\\u{202e}abc\\u{200b}");
+        assert_eq!(clean("Grüße, 世界"), "Grüße, 世界");
+        for hidden in ["hun\x1bter22", "hun\u{200b}ter22", "h\0unter2\r2"] {
+            assert_eq!(clean(hidden), "[secret root]", "{hidden:?}");
+        }
+    }
+
+    /// Every string of every kind of event, whatever fields it has or will have.
+    #[test]
+    fn no_field_of_any_event_is_forgotten() {
+        fn poison(value: &mut Value, poisoned: &mut usize) {
+            match value {
+                Value::String(string) => {
+                    *string = "a hunter22 \x1b[2J b".to_owned();
+                    *poisoned += 1;
+                }
+                Value::Array(items) => items.iter_mut().for_each(|item| poison(item, poisoned)),
+                Value::Object(fields) => fields.values_mut().for_each(|field| poison(field, poisoned)),
+                _ => {}
+            }
+        }
+        let samples = script::one_of_each();
+        let tags: std::collections::BTreeSet<&str> = samples.iter().map(script::tag).collect();
+        assert_eq!(tags, script::all_tags().iter().map(String::as_str).collect(), "a sample of every kind of event");
+        for sample in &samples {
+            let mut value = serde_json::to_value(sample).unwrap();
+            let mut poisoned = 0;
+            for (key, field) in value.as_object_mut().unwrap() {
+                if !["event", "kind", "status"].contains(&key.as_str()) {
+                    poison(field, &mut poisoned);
+                }
+            }
+            let hostile: Event = serde_json::from_value(value).unwrap();
+            let clean = event(&hostile, &redactor());
+            assert_eq!(script::tag(&clean), script::tag(sample));
+            let json = serde_json::to_string(&clean).unwrap();
+            assert!(!json.contains("hunter22") && !json.contains("\\u001b"), "{json}");
+            assert_eq!(json.matches("[secret root]").count(), poisoned, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_is_one_of_our_words_breaks_nothing() {
+        for sample in script::one_of_each() {
+            assert_eq!(script::tag(&event(&sample, &redactor())), script::tag(&sample));
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The end of a run, told so that it answers: is it fine, and where do I click?
+
+use super::line::{Line, Tone, count, duration};
+use super::narrator::{Narrator, word};
+use crate::engine::{HostSummary, RoleTime, RunKind, Summary};
+
+/// The lines of the summary.
+pub(super) fn lines(done: &Summary, told: &Narrator) -> Vec<Line> {
+    let mut lines = Line::bare(Tone::Plain, "");
+    let title = if done.exit == 130 { "interrupted after" } else { "ended after" };
+    lines.extend(Line::bare(Tone::Title, &format!("== {} {title} {} ==", word(told.kind), duration(done.seconds))));
+    hosts(done, &mut lines);
+    rehearsal(done, &mut lines);
+    left_out(told, &mut lines);
+    services(done, &mut lines);
+    counts(done, told.kind, &mut lines);
+    lines.extend(verdict(done, told));
+    for next in &done.next {
+        lines.extend(Line::bare(Tone::Plain, &format!("-> {next}")));
+    }
+    lines
+}
+
+fn hosts(done: &Summary, lines: &mut Vec<Line>) {
+    let name_width = done.hosts.iter().map(|host| host.name.chars().count()).max().unwrap_or(0);
+    let address_width = done.hosts.iter().map(|host| host.address.chars().count()).max().unwrap_or(0);
+    for host in &done.hosts {
+        let system = if host.rehearsal { format!("REHEARSAL: {}", host.system) } else { host.system.clone() };
+        let text = format!("  {:name_width$}  {:address_width$}  {system}", host.name, host.address);
+        let tone = if host.error.is_some() { Tone::Bad } else { Tone::Plain };
+        lines.extend(Line::bare(tone, text.trim_end()));
+        if let Some(error) = &host.error {
+            lines.extend(Line::bare(Tone::Bad, &format!("  {:name_width$}  FAILED: {error}", "")));
+        }
+        if !host.roles.is_empty() {
+            let roles: Vec<String> = host.roles.iter().map(role).collect();
+            let bad = host.roles.iter().any(|role| matches!(role.state.as_str(), "failed" | "not reached"));
+            let text = format!("  {:name_width$}  {}", "", roles.join("; "));
+            lines.extend(Line::bare(if bad { Tone::Bad } else { Tone::Dim }, &text));
+        }
+    }
+}
+
+fn role(role: &RoleTime) -> String {
+    let seconds = if role.seconds >= 0.05 { format!(" {}", duration(role.seconds)) } else { String::new() };
+    let name = &role.role;
+    match role.state.as_str() {
+        "changed" => format!("{name}{seconds}, {} changed", role.changed),
+        "would change" => format!("{name}: {} would change", role.changed),
+        "failed" => format!("{name} FAILED{}", if seconds.is_empty() { String::new() } else { format!(" after{seconds}") }),
+        state => format!("{name} {state}"),
+    }
+}
+
+fn rehearsal(done: &Summary, lines: &mut Vec<Line>) {
+    let rehearsing = done.hosts.iter().filter(|host| host.rehearsal).count();
+    if rehearsing > 0 {
+        let text = format!(
+            "REHEARSAL: {rehearsing} of {} are rehearsal hosts, not CentOS 7.6; what is said here holds for them only",
+            count(done.hosts.len(), "host")
+        );
+        lines.extend(Line::bare(Tone::Loud, &text));
+    }
+    for text in &done.stand_ins {
+        lines.extend(Line::bare(Tone::Loud, &format!("  stand-in: {text}")));
+    }
+}
+
+/// What did not happen, and why.
+fn left_out(told: &Narrator, lines: &mut Vec<Line>) {
+    for (why, places) in &told.skipped_resources {
+        lines.extend(Line::bare(Tone::Warn, &format!("skipped: {why} ({})", places.join(", "))));
+    }
+    for (what, why) in &told.skipped {
+        lines.extend(Line::bare(Tone::Warn, &format!("skipped: check {what}: {why}")));
+    }
+    for (what, why) in &told.failed_roles {
+        lines.extend(Line::bare(Tone::Bad, &format!("failed: role {what}: {why}")));
+    }
+    for (what, why) in &told.not_reached {
+        lines.extend(Line::bare(Tone::Warn, &format!("not reached: role {what}: {why}")));
+    }
+    for (what, why) in &told.failed {
+        lines.extend(Line::bare(Tone::Bad, &format!("failed: check {what}: {why}")));
+    }
+}
+
+fn services(done: &Summary, lines: &mut Vec<Line>) {
+    if !done.services.is_empty() {
+        lines.extend(Line::bare(Tone::Plain, "services:"));
+    }
+    let width = done.services.iter().map(|service| service.name.chars().count()).max().unwrap_or(0);
+    for service in &done.services {
+        let login = service.login.as_ref().map(|login| format!("  (login: {login})")).unwrap_or_default();
+        lines.extend(Line::bare(Tone::Title, &format!("  {:width$}  {}{login}", service.name, service.url)));
+    }
+}
+
+fn counts(done: &Summary, kind: RunKind, lines: &mut Vec<Line>) {
+    if kind != RunKind::Verify {
+        let verb = if kind == RunKind::Plan { "would change" } else { "changed" };
+        let mut text = format!("{}: {} {verb}", count(done.resources, "resource"), done.changed);
+        if done.skipped > 0 {
+            text += &format!(", {} skipped", done.skipped);
+        }
+        if done.unknown > 0 {
+            let when = if kind == RunKind::Plan { "" } else { " at first" };
+            text += &format!(", {} could not be looked at{when}", done.unknown);
+        }
+        lines.extend(Line::bare(Tone::Plain, &text));
+    }
+    if let Some(checks) = done.checks {
+        let tone = if checks.failed > 0 { Tone::Bad } else { Tone::Plain };
+        lines.extend(Line::bare(tone, &format!("checks: {} passed, {} failed, {} skipped", checks.passed, checks.failed, checks.skipped)));
+    }
+    if let Some(note) = &done.checks_note {
+        lines.extend(Line::bare(Tone::Plain, &format!("checks: {note}")));
+    } else if done.checks.is_none() && kind == RunKind::Bootstrap {
+        lines.extend(Line::bare(Tone::Warn, "checks: not run"));
+    }
+}
+
+/// One line that says whether it is fine.
+fn verdict(done: &Summary, told: &Narrator) -> Vec<Line> {
+    let seen: Vec<&HostSummary> = done.hosts.iter().filter(|host| host.error.is_none()).collect();
+    let unseen = done.hosts.len() - seen.len();
+    let touched = seen.iter().filter(|host| host.changed > 0).count();
+    let on = count(seen.len(), "host");
+    let proven = match done.checks {
+        Some(checks) if checks.skipped > 0 => {
+            format!("; {} passed, {} skipped and NOT proven", count(checks.passed, "check result"), checks.skipped)
+        }
+        Some(checks) => format!("; {} passed", count(checks.passed, "check result")),
+        None => String::new(),
+    };
+    let (tone, text) = match (done.exit, told.kind) {
+        (0, RunKind::Verify) => match done.checks {
+            // A verification that looked at nothing proves nothing.
+            None => (Tone::Warn, "nothing was proven: no check ran".to_owned()),
+            Some(checks) if checks.passed == 0 => (Tone::Warn, format!("nothing was proven: no check passed, {} skipped", checks.skipped)),
+            Some(checks) => {
+                let skipped = if checks.skipped > 0 { format!("; {} skipped and NOT proven", checks.skipped) } else { String::new() };
+                (Tone::Good, format!("fine: {} passed, none failed{skipped}", count(checks.passed, "check result")))
+            }
+        },
+        (0, kind) if done.changed == 0 => {
+            let verb = if kind == RunKind::Plan { "nothing would change" } else { "nothing changed" };
+            let sure = done.resources.saturating_sub(done.skipped + done.unknown);
+            let (are, they) = if sure == 1 { ("is", "it") } else { ("are", "they") };
+            let rest = if done.unknown > 0 { format!("; {} could not be looked at", done.unknown) } else { String::new() };
+            (
+                if done.unknown > 0 { Tone::Warn } else { Tone::Good },
+                format!("{verb}: {} on {on} {are} as {they} should be{rest}{proven}", count(sure, "resource")),
+            )
+        }
+        (0, _) => (
+            Tone::Good,
+            format!(
+                "fine: {} changed on {}; everything is as it should be{proven}",
+                count(done.changed, "resource"),
+                count(touched, "host")
+            ),
+        ),
+        (2, _) => (Tone::Warn, format!("{} on {} would change", count(done.changed, "resource"), count(touched, "host"))),
+        (3, _) => (Tone::Bad, format!("NOT fine: {} failed", count(done.checks.map_or(0, |checks| checks.failed), "check result"))),
+        (4, _) => {
+            let what = if unseen > 0 { count(unseen, "host") } else { count(done.unknown, "resource") };
+            (Tone::Bad, format!("NOT fine: {what} could not be looked at"))
+        }
+        (130, _) => (Tone::Warn, "interrupted: what was begun is finished by the next run".to_owned()),
+        _ => {
+            let roles = |number: usize, end: &str| if number == 0 { String::new() } else { format!("{} {end}", count(number, "role")) };
+            let mut parts = vec![roles(told.failed_roles.len(), "failed"), roles(told.not_reached.len(), "not reached")];
+            if unseen > 0 {
+                parts.push(format!("{} could not be looked at", count(unseen, "host")));
+            }
+            parts.retain(|part| !part.is_empty());
+            let what = if parts.is_empty() { format!("exit code {}", done.exit) } else { parts.join(", ") };
+            (Tone::Bad, format!("NOT fine: {what}"))
+        }
+    };
+    Line::bare(tone, &text)
+}
