@@ -146,6 +146,8 @@ mod tests {
             checks: Vec::new(),
             services: Vec::new(),
             stand_ins: Vec::new(),
+            notes: Vec::new(),
+            secrets: Vec::new(),
             ca_pem: String::new(),
             redactor: Redactor::new(),
         }

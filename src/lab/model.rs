@@ -15,7 +15,7 @@ pub struct Lab {
     pub root: PathBuf,
     /// Folder for what this machine keeps about the lab: secrets, known hosts, run logs (`.poclab/<name>`).
     pub state_dir: PathBuf,
-    /// Known host keys of the lab (OpenSSH format).
+    /// poclab's own file of known host keys (OpenSSH format). Default: `<state_dir>/known_hosts`.
     pub known_hosts: PathBuf,
     /// In inventory order.
     pub hosts: Vec<Host>,
@@ -27,10 +27,27 @@ pub struct Lab {
     pub services: Vec<Service>,
     /// Products that are not the real ones here (a rehearsal), in words; empty for a real lab.
     pub stand_ins: Vec<String>,
+    /// What could not be checked, and why (only from `validate`).
+    pub notes: Vec<String>,
+    /// The secrets that the inventory and the roles in use declare, by name.
+    pub secrets: Vec<DeclaredSecret>,
     /// PEM of the lab CA's certificate.
     pub ca_pem: String,
     /// Knows every secret of the lab.
     pub redactor: Redactor,
+}
+
+/// A secret as the inventory or a role declares it; without its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredSecret {
+    /// e.g. `registry_push`
+    pub name: String,
+    /// What it is for.
+    pub what: String,
+    /// The login's user name.
+    pub user: String,
+    /// Whether it is set by hand instead of generated.
+    pub given: bool,
 }
 
 /// A service that a role offers, for the summary and `poclab status`.

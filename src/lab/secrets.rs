@@ -221,6 +221,10 @@ impl Store {
 }
 
 impl Vault for Store {
+    fn describe(&mut self, name: &str, what: &str) -> Result<()> {
+        Store::describe(self, name, what)
+    }
+
     fn login(&mut self, name: &str, user: &str) -> Result<Login> {
         check_name(name)?;
         if user.is_empty() || user.contains(|c: char| c == ':' || c.is_control() || c.is_whitespace()) {

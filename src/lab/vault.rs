@@ -1,23 +1,87 @@
-//! Where generated values come from; everything asked for is created before any connection.
-use super::NamedSecret;
+//! Where generated values come from, as the lab sees it.
+
+use std::net::IpAddr;
+
+use super::model::NamedSecret;
 use crate::base::Secret;
-/// A login: user, password and the bcrypt line for an htpasswd file.
+
+/// A declared login.
 #[derive(Debug, Clone)]
 pub struct Login {
+    /// The user's name.
     pub user: String,
+    /// The password.
     pub password: Secret,
+    /// `user:bcrypt-hash`, the same line on every call as long as the password is the same.
     pub htpasswd: Secret,
 }
-/// A certificate with its key, PEM.
+
+/// A certificate of the lab CA.
 #[derive(Debug, Clone)]
 pub struct Certificate {
+    /// PEM.
     pub cert: String,
+    /// PEM (PKCS #8).
     pub key: Secret,
 }
+
+/// Where generated values come from; everything asked for is created before any connection.
 pub trait Vault {
+    /// User, password and bcrypt htpasswd line of a declared secret; generated at first use.
     fn login(&mut self, name: &str, user: &str) -> anyhow::Result<Login>;
-    fn certificate(&mut self, name: &str, dns: &[String], addresses: &[std::net::IpAddr]) -> anyhow::Result<Certificate>;
+    /// Certificate and key; made anew when the names change or the end is near.
+    fn certificate(&mut self, name: &str, dns: &[String], addresses: &[IpAddr]) -> anyhow::Result<Certificate>;
+    /// PEM of the lab CA's certificate.
     fn ca_pem(&mut self) -> anyhow::Result<String>;
+    /// A value set by hand (`sudo_password_app`, `ssh_password` …).
     fn get(&self, name: &str) -> Option<Secret>;
+    /// Says what a secret is for.
+    fn describe(&mut self, name: &str, what: &str) -> anyhow::Result<()> {
+        let _ = (name, what);
+        Ok(())
+    }
+    /// All values, for the redactor.
     fn all(&self) -> Vec<NamedSecret>;
+}
+
+/// Dummy values of the right form, for `poclab validate`: nothing is generated, stored or read.
+#[derive(Debug, Default)]
+pub struct Placeholder {
+    given: Vec<NamedSecret>,
+}
+
+impl Placeholder {
+    fn note(&mut self, name: &str, value: &Secret) {
+        self.given.push(NamedSecret { name: name.to_owned(), what: String::new(), value: value.clone() });
+    }
+}
+
+impl Vault for Placeholder {
+    fn login(&mut self, name: &str, user: &str) -> anyhow::Result<Login> {
+        let password = Secret::new(format!("placeholder-for-{name}"));
+        // The form of a bcrypt line; no password has this hash.
+        let htpasswd = Secret::new(format!("{user}:$2y$05${}", "placeholder".repeat(5).chars().take(53).collect::<String>()));
+        self.note(name, &password);
+        Ok(Login { user: user.to_owned(), password, htpasswd })
+    }
+
+    fn certificate(&mut self, name: &str, dns: &[String], addresses: &[IpAddr]) -> anyhow::Result<Certificate> {
+        let names: Vec<String> = dns.iter().cloned().chain(addresses.iter().map(ToString::to_string)).collect();
+        let made = rcgen::generate_simple_self_signed(names)?;
+        let key = Secret::new(made.key_pair.serialize_pem());
+        self.note(name, &key);
+        Ok(Certificate { cert: made.cert.pem(), key })
+    }
+
+    fn ca_pem(&mut self) -> anyhow::Result<String> {
+        Ok(rcgen::generate_simple_self_signed(vec!["placeholder CA".to_owned()])?.cert.pem())
+    }
+
+    fn get(&self, name: &str) -> Option<Secret> {
+        Some(Secret::new(format!("placeholder-for-{name}")))
+    }
+
+    fn all(&self) -> Vec<NamedSecret> {
+        self.given.clone()
+    }
 }

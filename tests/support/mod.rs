@@ -45,7 +45,8 @@ impl Transport for Folder {
             .script
             .replace("/var/lib/poclab", &format!("{}/poclab", self.path))
             .replace("/etc/poclab-rehearsal", &format!("{}/marker", self.path));
-        let mut child = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         for payload in &exec.stdin {
             let Payload::Bytes(bytes) = payload else { panic!("small payloads only") };
@@ -97,6 +98,8 @@ pub fn lab(root: &Path, hosts: Vec<Host>, nodes: Vec<Node>) -> Lab {
         checks: Vec::new(),
         services: Vec::new(),
         stand_ins: Vec::new(),
+        notes: Vec::new(),
+        secrets: Vec::new(),
         ca_pem: String::new(),
         redactor: Redactor::new(),
     }

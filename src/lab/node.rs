@@ -1,0 +1,281 @@
+//! What one role is on one host: its resources, handlers, services and checks, all rendered.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde_json::{Map, Value};
+
+use super::document::join;
+use super::entry;
+use super::flows::wrong;
+use super::model::{Check, Handler, HandlerAction, Os, Resource, Service};
+use super::network::Port;
+use super::problem::Sink;
+use super::project::RoleFile;
+use super::resolve::{Plan, Resolver};
+use super::role::Role;
+use super::schema::Flavour;
+use super::values;
+use super::variables::{At, RawVars, Scope};
+use super::vault::Vault;
+use crate::base::{Redactor, Secret};
+use crate::{check, resource};
+
+/// The parts of a node.
+#[derive(Default)]
+pub struct Work {
+    /// In the order of the file.
+    pub resources: Vec<Resource>,
+    /// In the order of the file.
+    pub handlers: Vec<Handler>,
+    /// What it offers.
+    pub services: Vec<Service>,
+    /// Its checks; those that run once are with the first host.
+    pub checks: Vec<Check>,
+    ports: Vec<(Port, String, At)>,
+}
+
+struct Open<'a> {
+    file: &'a RoleFile,
+    role: &'a Role,
+    scope: Scope<'a>,
+}
+
+/// Renders all nodes of the plan; the result has one entry for each, in the plan's order.
+pub fn work<'a>(resolver: &mut Resolver<'a>, plan: &Plan, vault: &mut dyn Vault, sink: &mut Sink) -> Vec<Work> {
+    let mut open: Vec<Option<Open<'a>>> = plan.nodes.iter().map(|(role, host)| resolver.open(&plan.roles[*role], *host, true)).collect();
+    for (index, certs) in certificates(resolver, plan, &mut open, vault, sink).into_iter().enumerate() {
+        for ((_, host), node) in plan.nodes.iter().zip(&mut open) {
+            if let (true, Some(node)) = (*host == index, node) {
+                node.scope.give("certs", &Value::Object(certs.clone()));
+            }
+        }
+    }
+    // Shorter values would mark ordinary words as secret.
+    let secrets: Vec<Secret> = resolver
+        .known
+        .iter()
+        .map(|(_, value)| Secret::new(value.expose().trim_end()))
+        .filter(|value| value.expose().len() >= Redactor::MIN_LEN)
+        .collect();
+    let mut all: Vec<Work> = Vec::new();
+    let mut of_role = Sink::default();
+    for (index, ((role, host), node)) in plan.nodes.iter().zip(&mut open).enumerate() {
+        let mut work = Work::default();
+        if let Some(node) = node {
+            let name = &resolver.members.hosts[*host].0;
+            of_role.on_host(name, |sink| work = resolver.node(&plan.roles[*role], name, node, &secrets, sink));
+            if plan.hosts_of(*role).next() == Some(*host)
+                && let Some(mut once) = resolver.open(&plan.roles[*role], *host, false)
+            {
+                work.checks.extend(checks(resolver, &plan.roles[*role], None, &mut once, &secrets, sink));
+            }
+        }
+        all.push(work);
+        // Nodes go role by role: after the last one of a role, what shows on all its hosts is said without them.
+        if plan.nodes.get(index + 1).is_none_or(|(next, _)| next != role) {
+            of_role.everywhere(&plan.hosts_of(*role).map(|host| resolver.members.hosts[host].0.clone()).collect());
+            sink.extend(std::mem::take(&mut of_role));
+        }
+    }
+    twice(resolver, plan, &all, sink);
+    all
+}
+
+impl<'a> Resolver<'a> {
+    /// The scope of a role on a host; without `host` for what is once for the lab. `None` = the role could not be read.
+    fn open(&self, role: &str, host: usize, with_host: bool) -> Option<Open<'a>> {
+        let file = self.project.roles.get(role)?.as_ref()?;
+        let content = file.role.as_ref()?;
+        let mut raw = RawVars::default();
+        raw.add(&file.document, "/defaults", &content.defaults);
+        match self.os.get(host)? {
+            Os::Centos7 => raw.add(&file.document, "/os_defaults/centos7", &content.os_defaults.centos7),
+            Os::Rehearsal => raw.add(&file.document, "/os_defaults/rehearsal", &content.os_defaults.rehearsal),
+        }
+        let document = &self.project.document;
+        raw.add(document, "/vars", &self.inventory.vars);
+        let (name, _) = self.members.hosts.get(host)?;
+        for (group, hosts) in &self.members.groups {
+            if let (true, Some(group_)) = (hosts.contains(&host), self.inventory.groups.get(group)) {
+                raw.add(document, &format!("{}/vars", join("/groups", group)), &group_.vars);
+            }
+        }
+        if let Some(about) = self.inventory.hosts.get(name) {
+            raw.add(document, &format!("{}/vars", join("/hosts", name)), &about.vars);
+        }
+        raw.win(self.overrides);
+        let mut scope = Scope::new(&self.project.templates, &self.common, raw, self.mirror_made_up);
+        if with_host {
+            scope.give("host", self.host_values.get(host)?);
+        }
+        Some(Open { file, role: content, scope })
+    }
+
+    fn node(&self, role: &str, host: &str, node: &mut Open<'_>, secrets: &[Secret], sink: &mut Sink) -> Work {
+        let document = &node.file.document;
+        let content = node.role;
+        let mut work = Work::default();
+        for entry in &node.file.resources {
+            let Some(meta) = content.resources.get(entry.index) else { continue };
+            let at = At::new(document, format!("/resources/{}", entry.index));
+            entry::expand(&at, meta.when.as_ref(), meta.for_each.as_ref(), &mut node.scope, sink, &mut |scope, sink| {
+                let at = At::new(document, entry.pointer.as_str());
+                let Some(value) = self.project.kinds.render(Flavour::Resource, entry, &at, scope, secrets, sink) else { return };
+                match resource::Spec::read(&entry.kind, value) {
+                    Some(Ok(spec)) => {
+                        let wrong = spec.check();
+                        if wrong.is_empty() {
+                            let notify = meta.notify.iter().flat_map(|notify| notify.at("")).map(|(_, name)| name.to_owned()).collect();
+                            work.resources.push(Resource { spec, notify, origin: document.origin(&entry.pointer) });
+                        }
+                        wrong.into_iter().for_each(|why| sink.push(at.problem(format!("{}: {why}", entry.kind))));
+                    }
+                    Some(Err(why)) => sink.push(at.problem(format!("{}: {why}", entry.kind))),
+                    None => {}
+                }
+            });
+        }
+        for (name, handler) in content.handlers.iter() {
+            let at = |field: &str| At::new(document, format!("{}/{field}", join("/handlers", name)));
+            let action = match (&handler.restart, &handler.reload, &handler.run) {
+                (Some(unit), ..) => node.scope.string(&at("restart"), unit, sink).map(HandlerAction::Restart),
+                (_, Some(unit), _) => node.scope.string(&at("reload"), unit, sink).map(HandlerAction::Reload),
+                (.., Some(script)) => node.scope.string(&at("run"), script, sink).map(HandlerAction::Run),
+                _ => None,
+            };
+            work.handlers.extend(action.map(|action| Handler { name: name.to_owned(), action }));
+        }
+        for (index, service) in content.services.iter().enumerate() {
+            let at = At::new(document, format!("/services/{index}"));
+            entry::expand(&at, service.when.as_ref(), None, &mut node.scope, sink, &mut |scope, sink| {
+                let mut field = |field: &str, text: &str, sink: &mut Sink| {
+                    scope.string(&At::new(document, format!("/services/{index}/{field}")), text, sink)
+                };
+                let (name, url) = (field("name", &service.name, sink), field("url", &service.url, sink));
+                let login = service.login.as_ref().map(|login| field("login", login, sink));
+                if let (Some(name), Some(url)) = (name, url) {
+                    work.services.push(Service { name, host: host.to_owned(), url, login: login.flatten() });
+                }
+            });
+        }
+        for (index, claimed) in content.ports.iter().enumerate() {
+            let at = At::new(document, format!("/ports/{index}/port"));
+            let Some(text) = node.scope.string(&at, &claimed.port, sink) else { continue };
+            match Port::parse(&text) {
+                Ok(port) => work.ports.push((port, claimed.what.clone(), at)),
+                Err(why) => sink.push(wrong(document, &at.pointer, why)),
+            }
+        }
+        work.checks = checks(self, role, Some(host), node, secrets, sink);
+        work
+    }
+}
+
+/// The checks of a role for one host, or (without a host) those that run once for the lab.
+fn checks(resolver: &Resolver<'_>, role: &str, host: Option<&str>, node: &mut Open<'_>, secrets: &[Secret], sink: &mut Sink) -> Vec<Check> {
+    let document = &node.file.document;
+    let mut found = Vec::new();
+    for entry in &node.file.checks {
+        let Some(meta) = node.role.checks.get(entry.index).filter(|meta| meta.once == host.is_none()) else { continue };
+        let at = At::new(document, format!("/checks/{}", entry.index));
+        entry::expand(&at, meta.when.as_ref(), meta.for_each.as_ref(), &mut node.scope, sink, &mut |scope, sink| {
+            let at = At::new(document, entry.pointer.as_str());
+            let Some(value) = resolver.project.kinds.render(Flavour::Check, entry, &at, scope, secrets, sink) else { return };
+            match check::Spec::read(&entry.kind, value) {
+                Some(Ok(spec)) => found.push(Check { role: role.to_owned(), host: host.map(str::to_owned), spec }),
+                Some(Err(why)) => sink.push(at.problem(format!("{}: {why}", entry.kind))),
+                None => {}
+            }
+        });
+    }
+    found
+}
+
+/// The variable `certs` of each host: the certificates of all its roles.
+fn certificates(
+    resolver: &mut Resolver<'_>,
+    plan: &Plan,
+    open: &mut [Option<Open<'_>>],
+    vault: &mut dyn Vault,
+    sink: &mut Sink,
+) -> Vec<Map<String, Value>> {
+    let mut certs: Vec<BTreeMap<String, (Value, String)>> = vec![BTreeMap::new(); resolver.members.hosts.len()];
+    for ((_, host), node) in plan.nodes.iter().zip(open) {
+        let Some(node) = node else { continue };
+        let name_of_host = resolver.members.hosts[*host].0.clone();
+        for (name, declared) in node.role.certificates.iter() {
+            let pointer = join("/certificates", name);
+            let at = At::new(&node.file.document, pointer.as_str());
+            if let Some((_, first)) = certs[*host].get(name) {
+                sink.push(at.problem(format!("certificate `{name}` is declared in {first} too, for the same host")).suggest("rename one"));
+                continue;
+            }
+            let made = sink.on_host(&name_of_host, |sink| {
+                let mut list = |field: &str, texts: &[String], sink: &mut Sink| -> Option<Vec<String>> {
+                    texts
+                        .iter()
+                        .enumerate()
+                        .map(|(index, text)| {
+                            node.scope.string(&At::new(&node.file.document, format!("{pointer}/{field}/{index}")), text, sink)
+                        })
+                        .collect()
+                };
+                let names = list("names", &declared.names, sink);
+                let texts = list("addresses", &declared.addresses, sink)?;
+                let mut addresses = Vec::new();
+                for (index, text) in texts.iter().enumerate() {
+                    match text.parse::<IpAddr>() {
+                        Ok(address) => addresses.push(address),
+                        Err(_) => sink.push(
+                            node.file.document.problem(&format!("{pointer}/addresses/{index}"), format!("`{text}` is not an IP address")),
+                        ),
+                    }
+                }
+                match values::certificate(name, &name_of_host, &names?, &addresses, &resolver.ca_pem, vault) {
+                    Ok(made) => Some(made),
+                    Err(error) => {
+                        sink.push(at.problem(format!("certificate `{name}` cannot be made: {error:#}")));
+                        None
+                    }
+                }
+            });
+            if let Some((value, key)) = made {
+                certs[*host].insert(name.to_owned(), (value, node.file.document.origin(&pointer)));
+                resolver.known.push((format!("{name}.{name_of_host}"), key));
+            }
+        }
+    }
+    certs.into_iter().map(|certs| certs.into_iter().map(|(name, (value, _))| (name, value)).collect()).collect()
+}
+
+/// What two roles (or one twice) claim on the same host: resources and ports.
+fn twice(resolver: &Resolver<'_>, plan: &Plan, all: &[Work], sink: &mut Sink) {
+    let mut resources: BTreeMap<(usize, String), &str> = BTreeMap::new();
+    let mut ports: BTreeMap<(usize, &Port), (&str, &str)> = BTreeMap::new();
+    for ((role, host), work) in plan.nodes.iter().zip(all) {
+        let name = &resolver.members.hosts[*host].0;
+        let file = resolver.project.roles.get(&plan.roles[*role]).and_then(Option::as_ref);
+        for resource in &work.resources {
+            let label = resource.label();
+            if let Some(first) = resources.get(&(*host, label.clone())) {
+                let line = resource.origin.rsplit(':').next().and_then(|line| line.parse().ok()).unwrap_or(0);
+                let shown = file.map_or("roles", |file| file.document.file.as_str());
+                let first = if **first == *resource.origin { "the same entry, by another item".to_owned() } else { (*first).to_owned() };
+                let problem = super::problem::Problem::new(shown, (line, 0), format!("{label} is managed already, by {first}"));
+                sink.on_host(name, |sink| sink.push(problem.suggest("keep one of them")));
+            } else {
+                resources.insert((*host, label), &resource.origin);
+            }
+        }
+        for (port, what, at) in &work.ports {
+            match ports.get(&(*host, port)) {
+                Some((first_role, first_what)) => {
+                    let problem = at.problem(format!("port {port} ({what}) is claimed already by role `{first_role}` ({first_what})"));
+                    sink.on_host(name, |sink| sink.push(problem.suggest("move one of them to another port or host")));
+                }
+                None => drop(ports.insert((*host, port), (&plan.roles[*role], what))),
+            }
+        }
+    }
+}

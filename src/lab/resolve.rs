@@ -1,0 +1,411 @@
+//! From the project's files to the resolved [`Lab`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::flows::{self, Flows, Members};
+use super::inventory::Inventory;
+use super::model::{Host, Lab, NamedSecret, Node, Os};
+use super::node::Work;
+use super::problem::{Problem, Problems, Sink};
+use super::project::{self, Project};
+use super::reach::Reacher;
+use super::variables::RawVars;
+use super::vault::{Placeholder, Vault};
+use super::{mirror, names, node, order, overrides, paths, values};
+use crate::base::{Redactor, Secret};
+use crate::ssh;
+
+/// Reads only the inventory: the lab's name and its folder `.poclab/<name>`, where the secrets are.
+pub fn peek(inventory: &Path) -> Result<(String, PathBuf), Problems> {
+    let mut sink = Sink::default();
+    match project::inventory(inventory, &mut sink) {
+        // Unknown fields and the like are for `load` to tell, together with everything else.
+        Some(content) => Ok((content.lab.clone(), state_dir(&paths::root(inventory), &content.lab))),
+        None => sink.finish(None),
+    }
+}
+
+/// Resolves a lab: every value, secret, certificate and template. No connection is made.
+///
+/// `overrides` are variables that win over all others (`--set name=value`).
+pub fn load(inventory: &Path, vault: &mut dyn Vault, overrides: &[(String, String)]) -> Result<Lab, Problems> {
+    resolve(inventory, vault, overrides, false)
+}
+
+/// Checks all files of a lab; needs no secrets, no mirror and no connection, and writes nothing.
+///
+/// The lab has placeholders for secrets; [`Lab::notes`] says what could not be checked.
+pub fn validate(inventory: &Path, overrides: &[(String, String)]) -> Result<Lab, Problems> {
+    resolve(inventory, &mut Placeholder::default(), overrides, true)
+}
+
+fn state_dir(root: &Path, lab: &str) -> PathBuf {
+    root.join(".poclab").join(lab)
+}
+
+/// What resolving collects on its way.
+pub(super) struct Resolver<'a> {
+    pub project: &'a Project,
+    pub inventory: &'a Inventory,
+    pub members: &'a Members,
+    /// Variables of hosts as written in the inventory, with overrides apart.
+    pub overrides: &'a RawVars,
+    /// What poclab gives on every host.
+    pub common: Map<String, Value>,
+    /// The variable `host` by host.
+    pub host_values: Vec<Value>,
+    pub os: Vec<Os>,
+    /// Secrets by name, for the redactor and to find out what is sensitive.
+    pub known: Vec<(String, Secret)>,
+    /// Whether the mirror is not there and its values are made up as they are asked for.
+    pub mirror_made_up: bool,
+    pub ca_pem: String,
+}
+
+fn resolve(file: &Path, vault: &mut dyn Vault, overrides: &[(String, String)], offline: bool) -> Result<Lab, Problems> {
+    let mut sink = Sink::default();
+    let project = Project::read(file, &mut sink);
+    for (name, role) in &project.roles {
+        if let Some(role) = role {
+            names::role(&project, name, role, &mut sink);
+        }
+    }
+    let mut known = Vec::new();
+    let checked =
+        project.inventory.as_ref().and_then(|inventory| lab(&project, inventory, vault, overrides, offline, &mut known, &mut sink));
+    let redactor = redactor(&known, vault);
+    match sink.finish(checked) {
+        Ok(mut lab) => {
+            lab.redactor = redactor;
+            Ok(lab)
+        }
+        Err(problems) => Err(redacted(problems, &redactor)),
+    }
+}
+
+fn lab(
+    project: &Project,
+    inventory: &Inventory,
+    vault: &mut dyn Vault,
+    overrides: &[(String, String)],
+    offline: bool,
+    known: &mut Vec<(String, Secret)>,
+    sink: &mut Sink,
+) -> Option<Lab> {
+    let mut notes = Vec::new();
+    let members = names::inventory(project, inventory, sink);
+    let flows = flows::resolve(inventory, &project.document, &members, sink);
+    let overrides = overrides::read(project, inventory, overrides, sink);
+    let state_dir = state_dir(&project.root, &inventory.lab);
+    let reacher = Reacher { root: &project.root, inventory, document: &project.document, offline };
+    let known_hosts = reacher.known_hosts(&state_dir, sink);
+    let hosts = hosts(inventory, &members, &reacher, vault, sink);
+    guard(project, &members, &flows, &hosts, sink);
+
+    let plan = roles_of_hosts(inventory, &members);
+    let declarations = values::declarations(project, inventory, &plan.roles, sink);
+    let secrets = values::secrets(&declarations, vault, sink);
+    for declared in &secrets.declared {
+        if let Err(error) = vault.describe(&declared.name, &declared.what) {
+            sink.push(Problem::new(&project.document.file, (0, 0), format!("secret `{}`: {error:#}", declared.name)));
+        }
+    }
+    known.extend(secrets.values.iter().cloned());
+    known.extend(passwords(&hosts));
+    let ca_pem = vault
+        .ca_pem()
+        .map_err(|error| sink.push(Problem::new(&project.document.file, (0, 0), format!("the lab CA cannot be had: {error:#}"))))
+        .ok()?;
+
+    let mut common = values::common(inventory, &members, &flows);
+    common.insert("secrets".to_owned(), Value::Object(secrets.variable));
+    common.insert("ca".to_owned(), serde_json::json!({"cert": ca_pem}));
+    let mirror_made_up = sources(project, inventory, offline, &mut common, &mut notes, sink);
+    let stand_ins = common.get("mirror").map(mirror::stand_ins).unwrap_or_default();
+    let os: Vec<Os> =
+        members.hosts.iter().map(|(name, _)| inventory.hosts.get(name).and_then(|host| host.os).unwrap_or(inventory.os)).collect();
+    let host_values = os.iter().enumerate().map(|(index, os)| values::host(inventory, &members, &flows, index, *os)).collect();
+    let mut resolver = Resolver {
+        project,
+        inventory,
+        members: &members,
+        overrides: &overrides,
+        common,
+        host_values,
+        os,
+        known: std::mem::take(known),
+        mirror_made_up,
+        ca_pem: ca_pem.clone(),
+    };
+    let work = node::work(&mut resolver, &plan, vault, sink);
+    *known = resolver.known;
+    let nodes = nodes(project, &members, &plan, &work, sink)?;
+    let (services, checks) = (collect(&work, |work| &work.services), collect(&work, |work| &work.checks));
+    let hosts = hosts.into_iter().collect::<Option<Vec<Host>>>()?;
+    let lab = Lab {
+        name: inventory.lab.clone(),
+        root: project.root.clone(),
+        state_dir,
+        known_hosts,
+        hosts,
+        nodes: nodes.into_iter().map(|(node, requires)| Node { requires, ..node }).collect(),
+        checks,
+        services,
+        stand_ins,
+        notes,
+        secrets: secrets.declared,
+        ca_pem,
+        redactor: Redactor::new(),
+    };
+    Some(lab)
+}
+
+/// Which roles run where.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// Roles in use, in the order in which the inventory names them.
+    pub roles: Vec<String>,
+    /// Role (index into `roles`) and host of every node, role by role.
+    pub nodes: Vec<(usize, usize)>,
+}
+
+impl Plan {
+    /// The hosts of a role.
+    pub fn hosts_of(&self, role: usize) -> impl Iterator<Item = usize> {
+        self.nodes.iter().filter(move |(of, _)| *of == role).map(|(_, host)| *host)
+    }
+}
+
+fn roles_of_hosts(inventory: &Inventory, members: &Members) -> Plan {
+    let mut plan = Plan::default();
+    let mut pairs = BTreeSet::new();
+    let all = inventory.roles.iter().map(|role| ("all", role));
+    let grouped = inventory.groups.iter().flat_map(|(group, content)| content.roles.iter().map(move |role| (group, role)));
+    for (group, role) in all.chain(grouped) {
+        let index = plan.roles.iter().position(|known| known == role).unwrap_or_else(|| {
+            plan.roles.push(role.clone());
+            plan.roles.len() - 1
+        });
+        let hosts = members.groups.iter().find(|(name, _)| name == group).map(|(_, hosts)| hosts.as_slice()).unwrap_or_default();
+        pairs.extend(hosts.iter().map(|host| (index, *host)));
+    }
+    plan.nodes = pairs.into_iter().collect();
+    plan
+}
+
+fn hosts(inventory: &Inventory, members: &Members, reacher: &Reacher<'_>, vault: &dyn Vault, sink: &mut Sink) -> Vec<Option<Host>> {
+    let mut hosts = Vec::new();
+    for (index, (name, address)) in members.hosts.iter().enumerate() {
+        let host = inventory.hosts.get(name).and_then(|host| {
+            let reach = reacher.reach(name, host, vault, sink)?;
+            Some(Host {
+                name: name.clone(),
+                address: *address,
+                os: host.os.unwrap_or(inventory.os),
+                groups: values::groups_of(members, index),
+                reach,
+            })
+        });
+        hosts.push(host);
+    }
+    hosts
+}
+
+/// Nobody is to lock themselves out: the matrix must let operators in.
+fn guard(project: &Project, members: &Members, flows: &Flows, hosts: &[Option<Host>], sink: &mut Sink) {
+    for (index, host) in hosts.iter().enumerate() {
+        let Some(host) = host else { continue };
+        if let Err(port) = flows.lets_in(index, members.hosts[index].1, &host.reach) {
+            let name = &host.name;
+            let document = &project.document;
+            let place = document.key_place(&format!("/hosts/{name}"));
+            let from = match &host.reach {
+                ssh::Reach::Ssh { target, .. } => {
+                    target.jump.as_ref().map_or("operators".to_owned(), |jump| format!("{}/32", jump.address))
+                }
+                ssh::Reach::Program(_) => continue,
+            };
+            let problem = Problem::new(
+                &document.file,
+                place,
+                format!("no flow lets operators reach host `{name}` by SSH: the firewall would lock them out"),
+            );
+            sink.push(
+                problem.suggest(format!("add `- {{to: {name}, port: {port}/tcp, from: [{from}], why: administration}}` to `flows:`")),
+            );
+        }
+    }
+}
+
+/// `sources` and `mirror`; whether the values of the mirror must be made up.
+fn sources(
+    project: &Project,
+    inventory: &Inventory,
+    offline: bool,
+    common: &mut Map<String, Value>,
+    notes: &mut Vec<String>,
+    sink: &mut Sink,
+) -> bool {
+    let mut sources = Map::new();
+    let mut made_up = false;
+    if let Some(written) = &inventory.sources.mirror {
+        let problem = |what: String| project.document.problem("/sources/mirror", what);
+        match paths::expand(&project.root, written) {
+            Err(why) => sink.push(problem(why)),
+            Ok(folder) => {
+                let shown = folder.display().to_string();
+                sources.insert("mirror".to_owned(), Value::String(shown.clone()));
+                if folder.join("mirror.yml").is_file() {
+                    if let Some(value) = mirror::read(&folder, sink) {
+                        common.insert("mirror".to_owned(), value);
+                    }
+                } else if offline {
+                    notes.push(format!("the mirror {shown} is not there: what comes from it was not checked"));
+                } else {
+                    let why = if folder.is_dir() { "has no mirror.yml" } else { "does not exist" };
+                    sink.push(problem(format!("the mirror {shown} {why}")).suggest("run `poclab rehearse up`, which makes it"));
+                }
+                // Whatever is wrong with the mirror has been said; its values must not be undefined as well.
+                made_up = !common.contains_key("mirror");
+            }
+        }
+    }
+    if made_up {
+        common.insert("mirror".to_owned(), serde_json::json!({"path": sources.get("mirror"), "images": {}, "rpms": {}}));
+    }
+    common.insert("sources".to_owned(), Value::Object(sources));
+    made_up
+}
+
+/// The nodes in order with what each requires; unknown, missing and circular requirements are problems.
+fn nodes(project: &Project, members: &Members, plan: &Plan, work: &[Work], sink: &mut Sink) -> Option<Vec<(Node, Vec<usize>)>> {
+    let before = sink.len();
+    let mut requires: Vec<Vec<usize>> = Vec::new();
+    for (role, host) in &plan.nodes {
+        let mut needs = BTreeSet::new();
+        let name = &plan.roles[*role];
+        if let Some(file) = project.roles.get(name).and_then(Option::as_ref)
+            && let Some(content) = &file.role
+        {
+            for (index, other) in
+                content.requires.iter().enumerate().filter(|(_, other)| project.roles.contains_key(*other) && *other != name)
+            {
+                match plan.nodes.iter().position(|(role, on)| on == host && plan.roles[*role] == *other) {
+                    Some(node) => drop(needs.insert(node)),
+                    None => sink.on_host(&members.hosts[*host].0, |sink| {
+                        let problem = file.document.problem(
+                            &format!("/requires/{index}"),
+                            format!("role `{name}` requires `{other}`, which the host does not have"),
+                        );
+                        sink.push(problem.suggest(format!("add `{other}` to the roles of the same group in {}", project.document.file)));
+                    }),
+                }
+            }
+            let elsewhere = plan
+                .nodes
+                .iter()
+                .enumerate()
+                .filter(|(_, (role, _))| content.requires_elsewhere.contains(&plan.roles[*role]) && plan.roles[*role] != *name);
+            needs.extend(elsewhere.map(|(node, _)| node));
+        }
+        requires.push(needs.into_iter().collect());
+    }
+    let order = match order::order(&requires) {
+        Ok(order) => order,
+        Err(circles) => {
+            circular(project, members, plan, &circles, sink);
+            return None;
+        }
+    };
+    if sink.len() > before {
+        return None;
+    }
+    let place: BTreeMap<usize, usize> = order.iter().enumerate().map(|(place, node)| (*node, place)).collect();
+    let nodes = order.iter().map(|&node| {
+        let (role, host) = plan.nodes[node];
+        let resolved = Node {
+            host,
+            role: plan.roles[role].clone(),
+            resources: work[node].resources.clone(),
+            handlers: work[node].handlers.clone(),
+            requires: Vec::new(),
+        };
+        (resolved, requires[node].iter().filter_map(|other| place.get(other).copied()).collect())
+    });
+    Some(nodes.collect())
+}
+
+fn circular(project: &Project, members: &Members, plan: &Plan, circles: &[Vec<usize>], sink: &mut Sink) {
+    let mut said: BTreeSet<Vec<usize>> = BTreeSet::new();
+    for circle in circles {
+        let roles: Vec<usize> = circle.iter().map(|node| plan.nodes[*node].0).collect();
+        if !said.insert(roles.clone()) {
+            continue;
+        }
+        let one_host = circle.iter().all(|node| plan.nodes[*node].1 == plan.nodes[circle[0]].1);
+        let label = |node: &usize| {
+            let (role, host) = plan.nodes[*node];
+            if one_host { plan.roles[role].clone() } else { format!("{} on {}", plan.roles[role], members.hosts[host].0) }
+        };
+        let path: Vec<String> = circle.iter().chain(circle.first()).map(label).collect();
+        let name = &plan.roles[roles[0]];
+        let next = &plan.roles[roles[roles.len().min(2) - 1]];
+        let Some(file) = project.roles.get(name).and_then(Option::as_ref) else { continue };
+        let content = file.role.as_ref();
+        let here = content.and_then(|role| role.requires.iter().position(|other| other == next)).map(|index| format!("/requires/{index}"));
+        let elsewhere = content
+            .and_then(|role| role.requires_elsewhere.iter().position(|other| other == next))
+            .map(|index| format!("/requires_elsewhere/{index}"));
+        let at = here.or(elsewhere).unwrap_or_default();
+        sink.push(
+            file.document.problem(&at, format!("circle in `requires`: {}", path.join(" -> "))).suggest("remove one of these requirements"),
+        );
+    }
+}
+
+fn collect<T: Clone>(work: &[Work], pick: impl Fn(&Work) -> &Vec<T>) -> Vec<T> {
+    work.iter().flat_map(|work| pick(work).iter().cloned()).collect()
+}
+
+/// Passwords by which hosts are reached.
+fn passwords(hosts: &[Option<Host>]) -> Vec<(String, Secret)> {
+    let mut found = Vec::new();
+    for host in hosts.iter().flatten() {
+        let ssh::Reach::Ssh { target, sudo } = &host.reach else { continue };
+        if let ssh::Sudo::Password(password) = sudo {
+            found.push((format!("sudo_password_{}", host.name), password.clone()));
+        }
+        for auth in &target.auth {
+            match auth {
+                ssh::Auth::Password(password) => found.push((format!("ssh_password_{}", host.name), password.clone())),
+                ssh::Auth::Key { passphrase: Some(passphrase), .. } => found.push(("ssh_key_passphrase".to_owned(), passphrase.clone())),
+                ssh::Auth::Key { .. } | ssh::Auth::Agent => {}
+            }
+        }
+    }
+    found
+}
+
+fn redactor(known: &[(String, Secret)], vault: &dyn Vault) -> Redactor {
+    let mut redactor = Redactor::new();
+    for NamedSecret { name, value, .. } in vault.all() {
+        redactor.learn(&name, &value);
+    }
+    for (name, value) in known {
+        redactor.learn(name, value);
+    }
+    redactor
+}
+
+/// Error texts quote values; none of them may be a secret.
+fn redacted(problems: Problems, redactor: &Redactor) -> Problems {
+    let clean = |problem: Problem| Problem {
+        what: redactor.redact(&problem.what),
+        suggestion: problem.suggestion.map(|text| redactor.redact(&text)),
+        ..problem
+    };
+    Problems(problems.0.into_iter().map(clean).collect())
+}

@@ -1,0 +1,153 @@
+//! roles/<role>/role.yml as users write it. The doc comments are the manual and end up in the JSON schema.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::inventory::{OneOrMany, Secret, Vars};
+use super::named::Named;
+
+/// A role: what a host must be like to do one job, and how to prove that it does.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "poclab role")]
+pub struct Role {
+    /// What it is for, in one line.
+    #[allow(dead_code, reason = "for readers and editors")]
+    pub description: String,
+    /// Roles that the same host must have and that are done before.
+    #[serde(default)]
+    pub requires: Vec<String>,
+    /// Roles that are done before on whatever hosts have them.
+    #[serde(default)]
+    pub requires_elsewhere: Vec<String>,
+    /// Variables with their defaults; everything pinned is one of these. The inventory may override each.
+    #[serde(default)]
+    pub defaults: Vars,
+    /// Defaults that differ by the host's `os`.
+    #[serde(default)]
+    pub os_defaults: OsDefaults,
+    /// Secrets that it needs, by name: `{{ secrets.NAME.password }}`, `.user`, `.htpasswd` (bcrypt line).
+    #[serde(default)]
+    pub secrets: Named<Secret>,
+    /// Certificates of the lab CA, one for each host that has the role, by name: `{{ certs.NAME.cert }}`, `.key`, `.chain`.
+    #[serde(default)]
+    pub certificates: Named<Certificate>,
+    /// Ports that it listens on; two roles on one host cannot have the same.
+    #[serde(default)]
+    pub ports: Vec<ClaimedPort>,
+    /// What is kept in a state, in this order.
+    #[serde(default)]
+    pub resources: Vec<ResourceEntry>,
+    /// What changes can ask for with `notify`, by name; they run in this order, once, after the resources.
+    #[serde(default)]
+    pub handlers: Named<Handler>,
+    /// What it offers to people, for the summary.
+    #[serde(default)]
+    pub services: Vec<Service>,
+    /// End-to-end proofs.
+    #[serde(default)]
+    pub checks: Vec<CheckEntry>,
+}
+
+/// Defaults by the host's `os`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OsDefaults {
+    /// CentOS Linux 7.
+    #[serde(default)]
+    pub centos7: Vars,
+    /// A container of the rehearsal.
+    #[serde(default)]
+    pub rehearsal: Vars,
+}
+
+/// A certificate of the lab CA.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// DNS names.
+    pub names: Vec<String>,
+    /// IP addresses.
+    #[serde(default)]
+    pub addresses: Vec<String>,
+}
+
+/// A port that a role listens on.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimedPort {
+    /// `5000/tcp`
+    pub port: String,
+    /// What listens there.
+    pub what: String,
+}
+
+/// A restart or the like. Exactly one of the fields.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Handler {
+    /// A systemd unit to restart.
+    #[serde(default)]
+    pub restart: Option<String>,
+    /// A systemd unit to reload.
+    #[serde(default)]
+    pub reload: Option<String>,
+    /// A shell command (POSIX sh, as root).
+    #[serde(default)]
+    pub run: Option<String>,
+}
+
+/// A line of the summary.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// What it is called.
+    pub name: String,
+    /// Where it is.
+    pub url: String,
+    /// How to get in, without any secret: `poclab secrets show registry_push`.
+    #[serde(default)]
+    pub login: Option<String>,
+    /// Only if this is true: one `{{ expression }}`.
+    #[serde(default)]
+    pub when: Option<Condition>,
+}
+
+/// `true`, `false` or one `{{ expression }}`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Condition {
+    /// Fixed.
+    Fixed(bool),
+    /// An expression in `{{ }}`.
+    Expression(String),
+}
+
+/// One resource: exactly one kind with what it must be like, and what goes with every kind.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct ResourceEntry {
+    /// One resource for each item of a list (`{{ list }}`); the item is the variable `item`.
+    #[serde(default)]
+    pub for_each: Option<Value>,
+    /// Only if this is true: one `{{ expression }}`, evaluated before any connection.
+    #[serde(default)]
+    pub when: Option<Condition>,
+    /// Handlers to run when it changed.
+    #[serde(default)]
+    pub notify: Option<OneOrMany>,
+}
+
+/// One check: exactly one kind with what to prove, and what goes with every kind.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct CheckEntry {
+    /// One check for each item of a list (`{{ list }}`); the item is the variable `item`.
+    #[serde(default)]
+    pub for_each: Option<Value>,
+    /// Only if this is true: one `{{ expression }}`, evaluated before any connection.
+    #[serde(default)]
+    pub when: Option<Condition>,
+    /// Once for the lab instead of once for each host that has the role. There is no variable `host` then. Default: false.
+    #[serde(default)]
+    pub once: bool,
+}
