@@ -53,7 +53,7 @@ pub struct HostRun<'a> {
 ///
 /// `later` are the host's nodes that come after it: they are looked at again together with this one, as its changes may
 /// have touched them.
-pub fn node(lab: &Lab, index: usize, later: &[usize], run: &mut HostRun, wires: &Wires) -> Result<Vec<String>, Failure> {
+pub fn node<'a>(lab: &Lab, index: usize, later: &[usize], run: &mut HostRun<'a>, wires: &Wires<'a>) -> Result<Vec<String>, Failure> {
     let node = &lab.nodes[index];
     let look_at: Vec<usize> = std::iter::once(index).chain(later.iter().copied()).collect();
     let mut plan = plan::node(lab, index, &run.observation);
@@ -111,7 +111,7 @@ fn merge(lab: &Lab, nodes: &[usize], frames: &[Frame], output: &Output, run: &mu
 ///
 /// Normally that is one exec. A step that arms a timer on the host (confirm or revert) ends its exec: it is confirmed over
 /// a new connection before anything else is done.
-fn apply(lab: &Lab, index: usize, plan: &NodePlan, look_at: &[usize], run: &mut HostRun, wires: &Wires) -> Result<(), Failure> {
+fn apply<'a>(lab: &Lab, index: usize, plan: &NodePlan, look_at: &[usize], run: &mut HostRun<'a>, wires: &Wires<'a>) -> Result<(), Failure> {
     let labels = labels(lab, index, plan);
     let mut from = 0;
     while let Some(armed) = (from..plan.steps.len()).find(|&i| confirm::is_armed_by(&plan.steps[i].1)) {
@@ -133,7 +133,7 @@ struct Part {
 }
 
 /// Logs in anew and disarms the host's timer. The new connection replaces the old one.
-fn confirm_change(label: &str, run: &mut HostRun, wires: &Wires) -> Result<(), Failure> {
+fn confirm_change<'a>(label: &str, run: &mut HostRun<'a>, wires: &Wires<'a>) -> Result<(), Failure> {
     let mut session = Session::new(run.session.host, wires.clone());
     let mut script = Session::script();
     script.step("confirm", confirm::CONFIRM, false);
