@@ -33,10 +33,10 @@ pub(super) struct SshTransport {
 
 impl SshTransport {
     pub(super) fn new(connection: Connection, sudo: Sudo, timeouts: Timeouts, interrupted: Arc<AtomicBool>) -> Result<Self, SshError> {
-        if let Sudo::Password(password) = &sudo {
-            if password.expose().contains(['\n', '\0']) {
-                return Err(SshError::Local("the sudo password holds a line break; it must be one line".into()));
-            }
+        if let Sudo::Password(password) = &sudo
+            && password.expose().contains(['\n', '\0'])
+        {
+            return Err(SshError::Local("the sudo password holds a line break; it must be one line".into()));
         }
         Ok(Self { connection, sudo, timeouts, interrupted, broken: false })
     }

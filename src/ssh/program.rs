@@ -78,11 +78,9 @@ impl Drop for ProgramWire {
         if self.over {
             return;
         }
-        if let Ok(pid) = i32::try_from(self.child.id()) {
-            if let Some(group) = rustix::process::Pid::from_raw(pid) {
-                // It may just have ended by itself.
-                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-            }
+        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw) {
+            // It may just have ended by itself.
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }
         let _ = self.child.wait();
     }
