@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -43,6 +43,8 @@ pub fn keygen(path: &Path, kind: &str, passphrase: &str) {
     assert!(done.success());
 }
 
+static RSA: OnceLock<(Vec<u8>, Vec<u8>)> = OnceLock::new();
+
 /// One sshd with its own keys, and a folder with a client key that it lets in.
 pub struct Sshd {
     child: Child,
@@ -61,9 +63,16 @@ impl Sshd {
         let dir = tempfile::Builder::new().prefix("poclab-sshd-").tempdir().unwrap();
         // Other users' sudo and sshd read below it.
         sh(&format!("chmod 755 {}; mkdir -p -m 755 /run/sshd", dir.path().display()));
-        for kind in ["ed25519", "rsa"] {
-            keygen(&dir.path().join(format!("host_{kind}")), kind, "");
-        }
+        keygen(&dir.path().join("host_ed25519"), "ed25519", "");
+        // Making RSA keys is slow, and no test compares them between servers.
+        let rsa = RSA.get_or_init(|| {
+            let dir = tempfile::tempdir().unwrap();
+            keygen(&dir.path().join("rsa"), "rsa", "");
+            (fs::read(dir.path().join("rsa")).unwrap(), fs::read(dir.path().join("rsa.pub")).unwrap())
+        });
+        fs::write(dir.path().join("host_rsa"), &rsa.0).unwrap();
+        fs::write(dir.path().join("host_rsa.pub"), &rsa.1).unwrap();
+        sh(&format!("chmod 600 {}/host_rsa", dir.path().display()));
         keygen(&dir.path().join("key"), "ed25519", "");
         fs::copy(dir.path().join("key.pub"), dir.path().join("authorized_keys")).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -93,6 +102,12 @@ impl Sshd {
 
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap()
+    }
+
+    /// The process that serves the only open connection.
+    pub fn session(&self) -> u32 {
+        let out = Command::new("pgrep").arg("-P").arg(self.child.id().to_string()).output().unwrap();
+        String::from_utf8(out.stdout).unwrap().trim().parse().expect("exactly one connection")
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

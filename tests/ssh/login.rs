@@ -247,11 +247,7 @@ fn the_jump_host_dies_in_the_middle() {
     let (jump, inner) = (Sshd::start(), Sshd::start());
     let target = SshTarget { jump: Some(Box::new(jump.target())), ..inner.target() };
     let mut transport = inner.connect_with(target, Sudo::Never, false).unwrap();
-    // The inner server's peer is the jump host's sshd process.
-    let kill = "p=$(ss -tnpH state established \"sport = :${SSH_CONNECTION%% *}\" 2>/dev/null); exit 0";
-    exec(&mut *transport, kill).unwrap();
-    let pid = jump.log().lines().rev().find_map(|line| line.split("User child is on pid ").nth(1).map(str::to_owned));
-    let jump_child = pid.unwrap_or_else(|| session_pid(jump.port));
+    let jump_child = jump.session();
     let killer = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(300));
         sh(&format!("kill -9 {jump_child}"));
@@ -259,13 +255,6 @@ fn the_jump_host_dies_in_the_middle() {
     let error = exec(&mut *transport, "sleep 20").unwrap_err();
     killer.join().unwrap();
     assert!(matches!(error, SshError::Lost { .. }), "{error}");
-}
-
-/// The sshd process that serves the only connection to a port.
-fn session_pid(port: u16) -> String {
-    let out = Command::new("sh").arg("-c").arg(format!("pgrep -f 'sshd.*config' >/dev/null; ss -tnpH state established 'sport = :{port}'")).output().unwrap();
-    let text = String::from_utf8(out.stdout).unwrap();
-    text.split("pid=").nth(1).and_then(|rest| rest.split(',').next()).unwrap_or_else(|| panic!("no session in: {text}")).to_owned()
 }
 
 #[test]
