@@ -6,7 +6,9 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SudoProblem {
     /// A password is needed and none is configured.
-    #[error("sudo wants a password and none is configured; set `sudo: {{password: …}}` for this host (poclab secrets set) or allow NOPASSWD")]
+    #[error(
+        "sudo wants a password and none is configured; set `sudo: {{password: …}}` for this host (poclab secrets set) or allow NOPASSWD"
+    )]
     PasswordNeeded,
     /// The configured password was refused.
     #[error("sudo refused the configured password")]
@@ -32,10 +34,14 @@ pub enum SshError {
     #[error("no answer for {after:?} while {doing}")]
     Timeout { doing: String, after: Duration },
     /// First contact without a pinned key.
-    #[error("the host key {fingerprint} ({address}) is not known; compare it on the host's console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then put `host_key: {fingerprint}` into the inventory or run once with --accept-new-host-keys")]
+    #[error(
+        "the host key {fingerprint} ({address}) is not known; compare it on the host's console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then put `host_key: {fingerprint}` into the inventory or run once with --accept-new-host-keys"
+    )]
     HostKeyUnknown { address: String, fingerprint: String },
     /// The pinned key is another one.
-    #[error("THE HOST KEY OF {address} HAS CHANGED: expected {expected}, got {got}; if the host was reinstalled remove its old line from {known_hosts} (or fix `host_key` in the inventory), otherwise somebody may be in between")]
+    #[error(
+        "THE HOST KEY OF {address} HAS CHANGED: expected {expected}, got {got}; if the host was reinstalled remove its old line from {known_hosts} (or fix `host_key` in the inventory), otherwise somebody may be in between"
+    )]
     HostKeyChanged { address: String, expected: String, got: String, known_hosts: String },
     /// A key file that cannot be used.
     #[error("cannot use the private key {path}: {why}")]
@@ -47,7 +53,9 @@ pub enum SshError {
     #[error("{0}")]
     Sudo(SudoProblem),
     /// The server let us in, but our script never began (a login shell like nologin, a missing `sh`, a failing sudo).
-    #[error("the script did not start on the host (exit status {status}): {output}; the login needs an ordinary shell, and `sh` and `head` in its PATH")]
+    #[error(
+        "the script did not start on the host (exit status {status}): {output}; the login needs an ordinary shell, and `sh` and `head` in its PATH"
+    )]
     NotStarted { status: i32, output: String },
     /// The connection broke in the middle.
     #[error("the connection was lost while {doing}: {why}")]

@@ -68,7 +68,10 @@ impl SshTransport {
 impl Transport for SshTransport {
     fn exec(&mut self, exec: &Exec, on_stdout: &mut dyn FnMut(&[u8]), on_sent: &mut dyn FnMut(u64)) -> Result<Output, SshError> {
         if self.broken {
-            return Err(SshError::Lost { doing: "starting a script".into(), why: "this connection was given up after an earlier error".into() });
+            return Err(SshError::Lost {
+                doing: "starting a script".into(),
+                why: "this connection was given up after an earlier error".into(),
+            });
         }
         let nonce = frame::nonce();
         let script = loader::wrap(&exec.script, &nonce)?;

@@ -25,7 +25,9 @@ pub(super) struct ProgramTransport {
 impl ProgramTransport {
     pub(super) fn new(argv: Vec<String>, interrupted: Arc<AtomicBool>) -> Result<Self, SshError> {
         if argv.is_empty() {
-            return Err(SshError::Local("the connection's program is an empty list; name a program, for example [docker, exec, -i, NAME]".into()));
+            return Err(SshError::Local(
+                "the connection's program is an empty list; name a program, for example [docker, exec, -i, NAME]".into(),
+            ));
         }
         Ok(Self { argv, interrupted })
     }
@@ -63,7 +65,14 @@ impl ProgramWire {
         let (input, out, err) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let wire = Self { child, input, out, err, over: false };
         let nonblocking = || {
-            for fd in [wire.input.as_ref().map(std::os::fd::AsFd::as_fd), wire.out.as_ref().map(std::os::fd::AsFd::as_fd), wire.err.as_ref().map(std::os::fd::AsFd::as_fd)].into_iter().flatten() {
+            for fd in [
+                wire.input.as_ref().map(std::os::fd::AsFd::as_fd),
+                wire.out.as_ref().map(std::os::fd::AsFd::as_fd),
+                wire.err.as_ref().map(std::os::fd::AsFd::as_fd),
+            ]
+            .into_iter()
+            .flatten()
+            {
                 rustix::io::ioctl_fionbio(fd, true)?;
             }
             Ok(())

@@ -36,7 +36,9 @@ enum Password {
     /// Not asked for (yet).
     Unasked,
     /// Asked for; this many bytes of it are still to be written.
-    Sending { left: usize },
+    Sending {
+        left: usize,
+    },
     Given,
 }
 

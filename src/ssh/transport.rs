@@ -26,12 +26,7 @@ pub struct Output {
 /// An open way to one host.
 pub trait Transport: Send {
     /// Runs one script. `on_stdout` sees output as it arrives (for progress); `on_sent` the payload bytes sent so far.
-    fn exec(
-        &mut self,
-        exec: &Exec,
-        on_stdout: &mut dyn FnMut(&[u8]),
-        on_sent: &mut dyn FnMut(u64),
-    ) -> Result<Output, SshError>;
+    fn exec(&mut self, exec: &Exec, on_stdout: &mut dyn FnMut(&[u8]), on_sent: &mut dyn FnMut(u64)) -> Result<Output, SshError>;
 }
 
 /// Opens transports; shared between worker threads.

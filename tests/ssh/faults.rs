@@ -50,7 +50,10 @@ fn an_interrupted_script_loses_its_stdin_and_output() {
     let flag = Arc::clone(&sshd.interrupted);
     let ended = sshd.path("ended");
     let mut interrupt = |_: &[u8]| flag.store(true, Ordering::Relaxed);
-    let script = Exec { script: format!("trap 'touch {}' EXIT; trap 'exit 1' PIPE; while sleep 0.1; do echo x; done", ended.display()), stdin: vec![] };
+    let script = Exec {
+        script: format!("trap 'touch {}' EXIT; trap 'exit 1' PIPE; while sleep 0.1; do echo x; done", ended.display()),
+        stdin: vec![],
+    };
     assert_eq!(transport.exec(&script, &mut interrupt, &mut |_| {}).unwrap_err(), SshError::Interrupted);
     drop(transport);
     let deadline = Instant::now() + Duration::from_secs(5);

@@ -4,8 +4,8 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use poclab::base::Secret;
@@ -17,7 +17,11 @@ pub const SSHD: &str = "/usr/sbin/sshd";
 pub fn sshd_is_there() -> bool {
     let there = Path::new(SSHD).exists() && rustix::process::getuid().is_root();
     if !there {
-        assert_ne!(std::env::var("POCLAB_REQUIRE_SSHD").as_deref(), Ok("1"), "{SSHD} is missing or we are not root, and POCLAB_REQUIRE_SSHD=1");
+        assert_ne!(
+            std::env::var("POCLAB_REQUIRE_SSHD").as_deref(),
+            Ok("1"),
+            "{SSHD} is missing or we are not root, and POCLAB_REQUIRE_SSHD=1"
+        );
         eprintln!("\n*** SKIPPED: this test needs {SSHD} (apt-get install openssh-server) and root ***\n");
     }
     there
@@ -177,7 +181,9 @@ impl User {
         let name = &user.name;
         sh(&format!("for i in 1 2 3 4 5 6 7 8 9 10; do useradd -l -m -s {shell} {name} && exit 0; sleep 0.3; done; exit 1"));
         fs::write(format!("/tmp/{name}.pw"), format!("{name}:{}", user.password.expose())).unwrap();
-        sh(&format!("for i in 1 2 3 4 5 6 7 8 9 10; do chpasswd </tmp/{name}.pw && break; sleep 0.3; done; rm -f /tmp/{name}.pw; grep -q '^{name}:[$]' /etc/shadow"));
+        sh(&format!(
+            "for i in 1 2 3 4 5 6 7 8 9 10; do chpasswd </tmp/{name}.pw && break; sleep 0.3; done; rm -f /tmp/{name}.pw; grep -q '^{name}:[$]' /etc/shadow"
+        ));
         user
     }
 
@@ -198,7 +204,9 @@ impl Drop for User {
     fn drop(&mut self) {
         let name = &self.name;
         let _ = fs::remove_file(format!("/etc/sudoers.d/{name}"));
-        let script = format!("for i in 1 2 3 4 5 6 7 8 9 10; do userdel -f -r {name} 2>/dev/null; id {name} >/dev/null 2>&1 || exit 0; sleep 0.3; done; exit 1");
+        let script = format!(
+            "for i in 1 2 3 4 5 6 7 8 9 10; do userdel -f -r {name} 2>/dev/null; id {name} >/dev/null 2>&1 || exit 0; sleep 0.3; done; exit 1"
+        );
         let _ = Command::new("sh").arg("-c").arg(script).status();
     }
 }

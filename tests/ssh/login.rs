@@ -33,7 +33,10 @@ fn a_key_with_a_passphrase_logs_in_and_a_wrong_one_is_named() {
         with(Some("open sesame")).unwrap();
         for wrong in [Some("wrong"), None] {
             let error = with(wrong).unwrap_err();
-            assert!(matches!(&error, SshError::Key { path: p, why } if *p == path.display().to_string() && why.contains("passphrase")), "{error}");
+            assert!(
+                matches!(&error, SshError::Key { path: p, why } if *p == path.display().to_string() && why.contains("passphrase")),
+                "{error}"
+            );
         }
     }
 }
@@ -174,7 +177,13 @@ fn an_unknown_key_is_refused_and_accept_new_pins_it_once() {
     let known = fs::read_to_string(sshd.path("known/hosts")).unwrap();
     assert_eq!(known.lines().count(), 1, "{known}");
     // OpenSSH itself agrees with our line.
-    let found = Command::new("ssh-keygen").arg("-F").arg(format!("[127.0.0.1]:{}", sshd.port)).arg("-f").arg(sshd.path("known/hosts")).output().unwrap();
+    let found = Command::new("ssh-keygen")
+        .arg("-F")
+        .arg(format!("[127.0.0.1]:{}", sshd.port))
+        .arg("-f")
+        .arg(sshd.path("known/hosts"))
+        .output()
+        .unwrap();
     assert!(found.status.success());
 }
 

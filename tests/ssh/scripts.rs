@@ -37,7 +37,9 @@ fn frames_come_through_as_they_arrive() {
     let mut seen = Vec::new();
     let started = Instant::now();
     let exec = Exec { script, stdin: vec![Payload::Bytes(b"payload".to_vec())] };
-    sshd.connect().exec(&exec, &mut |bytes| seen.extend(reader.feed(bytes).into_iter().map(|s| (format!("{s:?}"), started.elapsed()))), &mut |_| {}).unwrap();
+    sshd.connect()
+        .exec(&exec, &mut |bytes| seen.extend(reader.feed(bytes).into_iter().map(|s| (format!("{s:?}"), started.elapsed()))), &mut |_| {})
+        .unwrap();
     assert_eq!(seen.len(), 4, "{seen:?}");
     assert!(seen[1].0.contains("End") && seen[1].1 < Duration::from_millis(900), "the first frame must not wait for the second: {seen:?}");
     assert!(seen[3].0.contains("status: 0") && seen[3].1 >= Duration::from_secs(1), "{seen:?}");
@@ -151,7 +153,9 @@ fn speed() {
     let connect = || sshd.connect_with(user.target(&sshd), Sudo::Never, false).unwrap();
     let file = sshd.path("big");
     std::fs::write(&file, vec![7u8; 256 << 20]).unwrap();
-    let cpu = || std::fs::read_to_string("/proc/self/stat").unwrap().split(' ').skip(13).take(2).map(|t| t.parse::<u64>().unwrap()).sum::<u64>() * 10;
+    let cpu = || {
+        std::fs::read_to_string("/proc/self/stat").unwrap().split(' ').skip(13).take(2).map(|t| t.parse::<u64>().unwrap()).sum::<u64>() * 10
+    };
     let (started, before) = (Instant::now(), cpu());
     for _ in 0..10 {
         connect();
