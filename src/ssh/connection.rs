@@ -67,10 +67,10 @@ impl Connection {
             Verdict::Unknown => Err(SshError::HostKeyUnknown { address: name, fingerprint: hostkey::fingerprint(&key) }),
             Verdict::Changed(wanted) => {
                 // A pinned fingerprint does not tell the key's type: the server may have that key beside the one shown.
-                if matches!(expected, Expected::Fingerprint(_)) {
-                    if let Some(other) = Self::with_another_key(target, context, &expected, &key)? {
-                        return Ok(other);
-                    }
+                if matches!(expected, Expected::Fingerprint(_))
+                    && let Some(other) = Self::with_another_key(target, context, &expected, &key)?
+                {
+                    return Ok(other);
                 }
                 Err(SshError::HostKeyChanged {
                     address: name,

@@ -53,7 +53,9 @@ pub enum SshError {
     #[error("{0}")]
     Sudo(SudoProblem),
     /// The server let us in, but our script never began (a login shell like nologin, a missing `sh`, a failing sudo).
-    #[error("the script did not start on the host (exit status {status}): {output}; the login needs an ordinary shell, and `sh` and `head` in its PATH")]
+    #[error(
+        "the script did not start on the host (exit status {status}): {output}; the login needs an ordinary shell, and `sh` and `head` in its PATH"
+    )]
     NotStarted { status: i32, output: String },
     /// The connection broke in the middle.
     #[error("the connection was lost while {doing}: {why}")]

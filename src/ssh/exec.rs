@@ -33,10 +33,10 @@ pub(super) struct SshTransport {
 
 impl SshTransport {
     pub(super) fn new(connection: Connection, sudo: Sudo, timeouts: Timeouts, interrupted: Arc<AtomicBool>) -> Result<Self, SshError> {
-        if let Sudo::Password(password) = &sudo {
-            if password.expose().contains(['\n', '\0']) {
-                return Err(SshError::Local("the sudo password holds a line break; it must be one line".into()));
-            }
+        if let Sudo::Password(password) = &sudo
+            && password.expose().contains(['\n', '\0'])
+        {
+            return Err(SshError::Local("the sudo password holds a line break; it must be one line".into()));
         }
         Ok(Self { connection, sudo, timeouts, interrupted, broken: false })
     }
@@ -68,7 +68,10 @@ impl SshTransport {
 impl Transport for SshTransport {
     fn exec(&mut self, exec: &Exec, on_stdout: &mut dyn FnMut(&[u8]), on_sent: &mut dyn FnMut(u64)) -> Result<Output, SshError> {
         if self.broken {
-            return Err(SshError::Lost { doing: "starting a script".into(), why: "this connection was given up after an earlier error".into() });
+            return Err(SshError::Lost {
+                doing: "starting a script".into(),
+                why: "this connection was given up after an earlier error".into(),
+            });
         }
         let nonce = frame::nonce();
         let script = loader::wrap(&exec.script, &nonce)?;

@@ -96,7 +96,10 @@ impl<'a> Feed<'a> {
                 *at = 0;
                 let got = file.take(CHUNK.min(*left)).read_to_end(buffer).map_err(|e| unreadable(path, &e))?;
                 if got == 0 {
-                    return Err(SshError::Local(format!("{} ended {left} bytes too early: it was changed while it was sent; run again", path.display())));
+                    return Err(SshError::Local(format!(
+                        "{} ended {left} bytes too early: it was changed while it was sent; run again",
+                        path.display()
+                    )));
                 }
                 *left -= got as u64;
                 Ok(false)
@@ -136,8 +139,12 @@ mod tests {
         let path = dir.path().join("big");
         let big: Vec<u8> = (0..600_000u32).map(|n| n as u8).collect();
         std::fs::write(&path, &big).unwrap();
-        let payloads =
-            [Payload::Bytes(b"one".to_vec()), Payload::Bytes(vec![]), Payload::File { path, len: 600_000 }, Payload::Bytes(b"two".to_vec())];
+        let payloads = [
+            Payload::Bytes(b"one".to_vec()),
+            Payload::Bytes(vec![]),
+            Payload::File { path, len: 600_000 },
+            Payload::Bytes(b"two".to_vec()),
+        ];
         let expected = [b"script".as_slice(), b"one", &big, b"two"].concat();
         for step in [1000, 32_700, 1 << 30] {
             let mut feed = Feed::new(b"script".to_vec(), &payloads).unwrap();

@@ -23,7 +23,9 @@ pub(super) fn prompt_mark(nonce: &str) -> String {
 /// The script as it is sent: between two lines with the nonce.
 pub(super) fn wrap(script: &str, nonce: &str) -> Result<Vec<u8>, SshError> {
     if script.contains('\0') {
-        return Err(SshError::Local("the script holds a NUL byte, which no shell can run; this is a defect of poclab or of a template".into()));
+        return Err(SshError::Local(
+            "the script holds a NUL byte, which no shell can run; this is a defect of poclab or of a template".into(),
+        ));
     }
     Ok(format!("#{nonce}\n{script}\n#{nonce}").into_bytes())
 }

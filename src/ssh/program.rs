@@ -25,7 +25,9 @@ pub(super) struct ProgramTransport {
 impl ProgramTransport {
     pub(super) fn new(argv: Vec<String>, interrupted: Arc<AtomicBool>) -> Result<Self, SshError> {
         if argv.is_empty() {
-            return Err(SshError::Local("the connection's program is an empty list; name a program, for example [docker, exec, -i, NAME]".into()));
+            return Err(SshError::Local(
+                "the connection's program is an empty list; name a program, for example [docker, exec, -i, NAME]".into(),
+            ));
         }
         Ok(Self { argv, interrupted })
     }
@@ -63,7 +65,14 @@ impl ProgramWire {
         let (input, out, err) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let wire = Self { child, input, out, err, over: false };
         let nonblocking = || {
-            for fd in [wire.input.as_ref().map(std::os::fd::AsFd::as_fd), wire.out.as_ref().map(std::os::fd::AsFd::as_fd), wire.err.as_ref().map(std::os::fd::AsFd::as_fd)].into_iter().flatten() {
+            for fd in [
+                wire.input.as_ref().map(std::os::fd::AsFd::as_fd),
+                wire.out.as_ref().map(std::os::fd::AsFd::as_fd),
+                wire.err.as_ref().map(std::os::fd::AsFd::as_fd),
+            ]
+            .into_iter()
+            .flatten()
+            {
                 rustix::io::ioctl_fionbio(fd, true)?;
             }
             Ok(())
@@ -78,11 +87,9 @@ impl Drop for ProgramWire {
         if self.over {
             return;
         }
-        if let Ok(pid) = i32::try_from(self.child.id()) {
-            if let Some(group) = rustix::process::Pid::from_raw(pid) {
-                // It may just have ended by itself.
-                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-            }
+        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw) {
+            // It may just have ended by itself.
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }
         let _ = self.child.wait();
     }

@@ -36,7 +36,9 @@ enum Password {
     /// Not asked for (yet).
     Unasked,
     /// Asked for; this many bytes of it are still to be written.
-    Sending { left: usize },
+    Sending {
+        left: usize,
+    },
     Given,
 }
 
@@ -212,10 +214,10 @@ impl Running<'_, '_> {
             return Ok(Output { status, stdout: self.stdout, stderr: self.stderr.finish() });
         }
         let said = self.err.before().replace(&loader::prompt_mark(self.job.nonce), "");
-        if *self.job.sudo != Sudo::Never {
-            if let Some(problem) = sudo::problem(&said, status, self.password != Password::Unasked) {
-                return Err(SshError::Sudo(problem));
-            }
+        if *self.job.sudo != Sudo::Never
+            && let Some(problem) = sudo::problem(&said, status, self.password != Password::Unasked)
+        {
+            return Err(SshError::Sudo(problem));
         }
         let all = format!("{said}\n{}", self.out.before());
         let lines: Vec<&str> = all.lines().map(str::trim).filter(|line| !line.is_empty()).collect();

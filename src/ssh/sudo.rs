@@ -23,7 +23,8 @@ pub(super) fn problem(stderr: &str, status: i32, password_given: bool) -> Option
         return Some(SudoProblem::PasswordNeeded);
     }
     // The login shell's words for a missing program, or env's.
-    let missing = ["sudo: command not found", "sudo: not found", "sudo: no such file", "sudo\u{2019}: no such file", "'sudo': no such file"];
+    let missing =
+        ["sudo: command not found", "sudo: not found", "sudo: no such file", "sudo\u{2019}: no such file", "'sudo': no such file"];
     if missing.iter().any(|text| says(text)) || (status == 127 && says("sudo")) {
         return Some(SudoProblem::Missing);
     }
