@@ -19,12 +19,9 @@ const SHOWN: u64 = 64 * 1024;
 pub struct Spec {
     /// Absolute path. The directory must exist.
     pub path: String,
-    /// The whole content. Either this or `template` (unless `state: absent`).
+    /// The whole content, unless `state: absent`. In role.yml a file below templates/ can give it instead: `template: docker/daemon.json.tera`.
     #[serde(default)]
     pub content: Option<Content>,
-    /// A template below templates/ that gives the content, e.g. `docker/daemon.json.tera`.
-    #[serde(default)]
-    pub template: Option<String>,
     /// Name of the user that owns it. Default: root.
     #[serde(default = "root")]
     pub owner: String,
@@ -77,17 +74,7 @@ pub struct Observed {
 impl Spec {
     /// A file with this content, owned by root, mode 0644.
     pub(super) fn new(path: String, content: String, state: Presence) -> Self {
-        Self {
-            path,
-            content: Some(Content(content)),
-            template: None,
-            owner: root(),
-            group: root(),
-            mode: None,
-            sensitive: false,
-            validate: None,
-            state,
-        }
+        Self { path, content: Some(Content(content)), owner: root(), group: root(), mode: None, sensitive: false, validate: None, state }
     }
 
     fn mode(&self) -> &str {
@@ -132,9 +119,8 @@ impl Kind for Spec {
         errors.extend(script::mode_errors(self.mode()));
         errors.extend(script::name_errors("owner", &self.owner));
         errors.extend(script::name_errors("group", &self.group));
-        let given = usize::from(self.content.is_some()) + usize::from(self.template.is_some());
-        if self.state == Presence::Present && given != 1 {
-            errors.push("exactly one of content and template must be given".to_owned());
+        if self.state == Presence::Present && self.content.is_none() {
+            errors.push("the content is missing: write `content: …` or `template: …`".to_owned());
         }
         if self.sensitive && script::parse_mode(self.mode()).is_some_and(|mode| mode & 0o007 != 0) {
             errors.push(format!("a sensitive file must not be open to everybody: mode {:?}, write e.g. \"0600\"", self.mode()));

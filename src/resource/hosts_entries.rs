@@ -18,11 +18,26 @@ const END: &str = "# poclab end";
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
-    /// One line each, in this order.
+    /// Hosts of the lab, one line each: `{{ lab.hosts }}`.
+    #[serde(default)]
+    pub hosts: Vec<Host>,
+    /// Further lines, in this order.
+    #[serde(default)]
     pub entries: Vec<Entry>,
     /// The file. Default: /etc/hosts.
     #[serde(default = "etc_hosts")]
     pub path: String,
+}
+
+/// What the lab says of a host; more than this is ignored.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct Host {
+    /// Its short name.
+    pub name: String,
+    /// Its fully qualified name.
+    pub fqdn: String,
+    /// Its address.
+    pub address: String,
 }
 
 /// One address and its names.
@@ -49,10 +64,15 @@ pub struct Observed {
 }
 
 impl Spec {
+    fn all(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
+        let hosts = self.hosts.iter().map(|host| (host.address.as_str(), vec![host.fqdn.as_str(), host.name.as_str()]));
+        hosts.chain(self.entries.iter().map(|entry| (entry.address.as_str(), entry.names.iter().map(String::as_str).collect())))
+    }
+
     fn block(&self) -> String {
         let mut s = format!("{BEGIN}\n");
-        for entry in &self.entries {
-            let _ = writeln!(s, "{} {}", entry.address, entry.names.join(" "));
+        for (address, names) in self.all() {
+            let _ = writeln!(s, "{address} {}", names.join(" "));
         }
         let _ = writeln!(s, "{END}");
         s
@@ -60,7 +80,7 @@ impl Spec {
 
     /// The address that the lab gives a name.
     fn address(&self, name: &str) -> Option<&str> {
-        self.entries.iter().find(|entry| entry.names.iter().any(|n| n.eq_ignore_ascii_case(name))).map(|entry| entry.address.as_str())
+        self.all().find(|(_, names)| names.iter().any(|n| n.eq_ignore_ascii_case(name))).map(|(address, _)| address)
     }
 
     /// A line outside of the block without names that the lab gives another address; `None` when no name is left in it.
@@ -123,13 +143,16 @@ impl Kind for Spec {
 
     fn check(&self) -> Vec<String> {
         let mut errors = script::path_errors("path", &self.path);
-        let name = |name: &String| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
-        for entry in &self.entries {
-            if entry.address.parse::<IpAddr>().is_err() {
-                errors.push(format!("address must be an IP address, not {:?}", entry.address));
+        let name = |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+        if self.all().next().is_none() {
+            errors.push("hosts or entries must be given".to_owned());
+        }
+        for (address, names) in self.all() {
+            if address.parse::<IpAddr>().is_err() {
+                errors.push(format!("address must be an IP address, not {address:?}"));
             }
-            if entry.names.is_empty() || !entry.names.iter().all(name) {
-                errors.push(format!("names of {} must be one or more host names", entry.address));
+            if names.is_empty() || !names.iter().all(name) {
+                errors.push(format!("names of {address} must be one or more host names"));
             }
         }
         errors
@@ -203,7 +226,8 @@ mod tests {
     fn spec() -> Spec {
         let entry =
             |address: &str, name: &str| Entry { address: address.to_owned(), names: vec![format!("{name}.lab.example"), name.to_owned()] };
-        Spec { entries: vec![entry("10.90.0.11", "deploy"), entry("10.90.0.12", "app")], path: etc_hosts() }
+        let deploy = Host { name: "deploy".to_owned(), fqdn: "deploy.lab.example".to_owned(), address: "10.90.0.11".to_owned() };
+        Spec { hosts: vec![deploy], entries: vec![entry("10.90.0.12", "app")], path: etc_hosts() }
     }
 
     const BLOCK: &str = "# poclab begin: written by poclab, changes are reverted\n10.90.0.11 deploy.lab.example deploy\n10.90.0.12 app.lab.example app\n# poclab end\n";

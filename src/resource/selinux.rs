@@ -11,7 +11,8 @@ use super::{Action, Change, Kind, Reply, State};
 pub struct Spec {
     /// Always `enforcing`.
     pub state: Wanted,
-    /// Accept, as skipped with a reason, a kernel that has no SELinux at all. Only for rehearsal hosts. Default: false.
+    /// Accept, as skipped with a reason, that there is no SELinux at all. Only works on rehearsal hosts (those with
+    /// /etc/poclab-rehearsal). Default: false.
     #[serde(default)]
     pub absent_ok: bool,
 }
@@ -31,6 +32,8 @@ pub struct Observed {
     pub enforces: Option<bool>,
     /// `SELINUX=` of /etc/selinux/config, if it is there.
     pub config: Option<String>,
+    /// Whether the host says that it is a rehearsal host.
+    pub rehearsal: bool,
 }
 
 impl Kind for Spec {
@@ -48,6 +51,7 @@ impl Kind for Spec {
             "elif command -v getenforce >/dev/null && [ \"$(getenforce 2>/dev/null)\" != Disabled ]; then echo 'kernel unclear'\n",
             "else echo 'kernel none'; fi\n",
             "if [ -e /etc/selinux/config ]; then sed -n 's/^[[:space:]]*SELINUX=[[:space:]]*/config /p' /etc/selinux/config; fi\n",
+            "if [ -e /etc/poclab-rehearsal ]; then echo rehearsal; fi\n",
         )
         .to_owned()
     }
@@ -64,13 +68,14 @@ impl Kind for Spec {
         // libselinux takes the last line, in any case.
         let config =
             text.lines().filter_map(|line| line.strip_prefix("config ")).next_back().map(|value| value.trim().to_ascii_lowercase());
-        specs.iter().map(|_| enforces.clone().map(|enforces| Observed { enforces, config: config.clone() })).collect()
+        let rehearsal = text.lines().any(|line| line == "rehearsal");
+        specs.iter().map(|_| enforces.clone().map(|enforces| Observed { enforces, config: config.clone(), rehearsal })).collect()
     }
 
     fn diff(&self, observed: &Self::Observed) -> State {
         let mut changes = Vec::new();
         match observed.enforces {
-            None if self.absent_ok => return State::Skipped("no SELinux in this kernel (rehearsal host)".to_owned()),
+            None if self.absent_ok && observed.rehearsal => return State::Skipped("no SELinux in this kernel (rehearsal host)".to_owned()),
             None => changes.push(Change::new("SELinux is off in the running kernel, want it enforcing: this needs a reboot")),
             Some(false) => changes.push(Change::new("SELinux only logs, want it enforcing")),
             Some(true) => {}
@@ -132,10 +137,16 @@ mod tests {
 
     #[test]
     fn without_selinux_it_fails_unless_the_lab_allows_it() {
-        assert_eq!(look(true, "kernel none\n").unwrap().0, State::Skipped("no SELinux in this kernel (rehearsal host)".to_owned()));
+        assert_eq!(
+            look(true, "kernel none\nrehearsal\n").unwrap().0,
+            State::Skipped("no SELinux in this kernel (rehearsal host)".to_owned())
+        );
         let (state, actions) = look(false, "kernel none\nconfig disabled\n").unwrap();
         assert!(matches!(state, State::Drift(_)));
         assert!(actions[0].script.ends_with("exit 1\n") && actions[0].script.contains("reboot"));
+        for (absent_ok, rehearsal) in [(true, ""), (false, "rehearsal\n")] {
+            assert!(matches!(look(absent_ok, &format!("kernel none\n{rehearsal}")).unwrap().0, State::Drift(_)));
+        }
         // Allowed to be absent is not allowed to be off: a kernel that has it must enforce.
         assert!(matches!(look(true, "kernel 0\nconfig enforcing\n").unwrap().0, State::Drift(_)));
     }
