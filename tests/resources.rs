@@ -1,5 +1,7 @@
 //! The kinds of resources against real shells: what `apply` does, `observe` sees; each damage is named; all shell is clean.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests may panic")]
+
 #[path = "resources/golden.rs"]
 mod golden;
 #[path = "resources/shell.rs"]
