@@ -4,6 +4,8 @@
 //! to the desired state, and the script that changes it. Nothing here opens a connection.
 
 pub mod confirm;
+pub mod container;
+pub mod docker_image;
 pub mod docker_ports;
 pub mod firewall_zone;
 mod firewalld;
@@ -12,6 +14,8 @@ pub mod package;
 mod registry;
 #[cfg(test)]
 mod scratch;
+#[cfg(test)]
+mod testing;
 
 pub use kind::{Action, Assessment, Change, Content, Kind, Reply, State};
 pub use registry::{NAMES, Spec};

@@ -74,6 +74,8 @@ kinds! {
     package,
     firewall_zone,
     docker_ports,
+    docker_image,
+    container,
 }
 
 fn assess<K: Kind>(specs: &[&K], reply: &Reply) -> Vec<Assessment> {
