@@ -10,6 +10,8 @@ pub mod group;
 pub mod hostname;
 pub mod hosts_entries;
 pub mod confirm;
+pub mod container;
+pub mod docker_image;
 pub mod docker_ports;
 pub mod firewall_zone;
 mod firewalld;
@@ -27,6 +29,8 @@ pub mod yum_repo;
 pub mod yum_repos_only;
 #[cfg(test)]
 mod scratch;
+#[cfg(test)]
+mod testing;
 
 pub use kind::{Action, Assessment, Change, Content, Kind, Reply, State};
 pub use registry::{NAMES, Spec};

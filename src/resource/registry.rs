@@ -87,6 +87,8 @@ kinds! {
     command,
     firewall_zone,
     docker_ports,
+    docker_image,
+    container,
 }
 
 fn assess<K: Kind>(specs: &[&K], reply: &Reply) -> Vec<Assessment> {

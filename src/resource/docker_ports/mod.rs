@@ -244,7 +244,7 @@ impl Kind for Spec {
             let _ = writeln!(script, "  while iptables -w -C DOCKER-USER {rule} 2>/dev/null; do iptables -w -D DOCKER-USER {rule} || exit 1; done");
         }
         if repairs.contains(&Repair::Docker) {
-            script.push_str("  if systemctl is-active --quiet docker; then systemctl restart docker && poclab_docker_back || exit 1; fi\n");
+            script.push_str("  if systemctl is-active --quiet docker; then poclab_docker_restart && poclab_docker_back || exit 1; fi\n");
         }
         script.push_str("fi\n");
         vec![Action { label: "set the policy for published container ports".to_owned(), script, stdin: None, starts: None }]

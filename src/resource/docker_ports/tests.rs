@@ -1,7 +1,6 @@
-use std::process::Command;
-
 use super::*;
 use crate::resource::firewalld::golden::{from, golden};
+use crate::resource::testing::shellcheck;
 
 const LATER: &str = include_str!("../../../tests/golden/firewalld-1.3.3.txt");
 
@@ -45,10 +44,7 @@ fn drift(spec: &Spec, text: &str) -> Vec<String> {
 
 fn script(spec: &Spec, text: &str) -> String {
     let script: String = spec.apply(&observed(spec, text).unwrap()).into_iter().map(|action| action.script).collect();
-    let mut child = Command::new("shellcheck").args(["-s", "sh", "-"]).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
-    let out = child.wait_with_output().unwrap();
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
+    shellcheck(&script);
     script
 }
 
@@ -86,12 +82,12 @@ fn each_damage_is_exactly_one_change() {
             "poclab_put /etc/firewalld/direct.xml",
         ),
         ("priority=\"100\">-i eth0 -j DROP", "priority=\"100\">-i eth1 -j DROP", "unknown rule `-i eth1 -j DROP` (permanent)", "poclab_put"),
-        ("|-A FORWARD -j DOCKER-USER\n", "", "forwarded packets meet no jump to it: Docker's chains are gone, before DOCKER-USER", "restart docker"),
+        ("|-A FORWARD -j DOCKER-USER\n", "", "forwarded packets meet no jump to it: Docker's chains are gone, before DOCKER-USER", "then poclab_docker_restart"),
         (
             "|-A FORWARD -j DOCKER-USER\n",
             "|-A FORWARD -j ACCEPT\n|-A FORWARD -j DOCKER-USER\n",
             "forwarded packets meet `-j ACCEPT` before DOCKER-USER",
-            "restart docker",
+            "then poclab_docker_restart",
         ),
         ("@ running yes\n", "", "firewalld does not run: nothing guards published ports", ":"),
         ("|</direct>\n", "", "/etc/firewalld/direct.xml cannot be read: it ends before </direct>", "poclab_put"),

@@ -23,7 +23,7 @@ pub fn actions(spec: &Spec, findings: &[Finding]) -> Vec<Action> {
     if fixes.is_empty() {
         return Vec::new();
     }
-    let permanent = fixes.iter().any(|fix| !matches!(fix, Fix::Runtime(..) | Fix::Kernel(..) | Fix::Reload | Fix::DefaultZone));
+    let permanent = fixes.iter().any(|fix| !matches!(fix, Fix::Runtime(..) | Fix::Kernel(..) | Fix::Reload | Fix::DefaultZone | Fix::ForgetPassthroughs));
     let default_zone = fixes.contains(&Fix::DefaultZone);
     let mut script = String::from(RELOAD);
     script.push_str(PUT);
@@ -74,6 +74,10 @@ pub fn actions(spec: &Spec, findings: &[Finding]) -> Vec<Action> {
                 let args: Vec<String> = args.iter().map(|arg| quote(arg)).collect();
                 let _ = writeln!(online, "  firewall-cmd {} || exit 1", args.join(" "));
             }
+            Fix::ForgetPassthroughs => online.push_str(
+                "  firewall-cmd --direct --get-all-passthroughs | while IFS= read -r poclab_l; do\n    \
+                 [ -z \"$poclab_l\" ] || printf '%s\\n' \"$poclab_l\" | xargs firewall-cmd --direct --remove-passthrough || exit 1\n  done || exit 1\n",
+            ),
             Fix::Kernel(chain, words) => online.push_str(&delete(chain, words)),
             _ => {}
         }

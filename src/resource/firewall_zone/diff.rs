@@ -29,6 +29,8 @@ pub enum Fix {
     MoveAway(String),
     /// Read the permanent configuration again.
     Reload,
+    /// Let firewalld forget all rules that were passed through to iptables.
+    ForgetPassthroughs,
     /// Arguments of firewall-cmd at runtime, and those that undo them.
     Runtime(Vec<String>, Option<Vec<String>>),
     /// Take a rule out of the kernel: chain, words.
@@ -268,7 +270,7 @@ fn others(spec: &Spec, observed: &Observed, found: &mut Vec<Finding>) {
             if observed.runtime.is_some() {
                 fix.push(match chain.strip_suffix("_direct") {
                     Some(base) => direct(&["--remove-rules", "ipv4", "filter", base]),
-                    None => direct(&["--remove-passthroughs", "ipv4"]),
+                    None => Fix::ForgetPassthroughs,
                 });
             }
             fix.push(Fix::Kernel(chain.clone(), command_words(&rule)));
@@ -290,7 +292,7 @@ fn direct(words: &[&str]) -> Fix {
 
 fn forget(entry: &Direct) -> Fix {
     match entry.tag.as_str() {
-        "passthrough" => direct(&["--remove-passthroughs", &entry.ipv]),
+        "passthrough" => Fix::ForgetPassthroughs,
         "rule" => direct(&["--remove-rules", &entry.ipv, &entry.table, &entry.chain]),
         _ => direct(&["--remove-chain", &entry.ipv, &entry.table, &entry.chain]),
     }

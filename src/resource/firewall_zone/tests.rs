@@ -1,7 +1,6 @@
-use std::process::Command;
-
 use super::*;
 use crate::resource::firewalld::golden::{from, golden};
+use crate::resource::testing::shellcheck;
 
 const LATER: &str = include_str!("../../../tests/golden/firewalld-1.3.3.txt");
 
@@ -57,13 +56,6 @@ fn script(spec: &Spec, text: &str) -> String {
 /// What the script does to the firewall, without its functions and the arming.
 fn body(script: &str) -> String {
     script.split("nothing was changed' >&2; exit 1; }\n").last().unwrap().to_owned()
-}
-
-fn shellcheck(script: &str) {
-    let mut child = Command::new("shellcheck").args(["-s", "sh", "-"]).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
-    let out = child.wait_with_output().unwrap();
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
 }
 
 #[test]
@@ -240,7 +232,7 @@ fn scratch_host() {
     ok("systemctl start firewalld");
     assert_eq!(plan(&spec), [""; 0]);
     confirm();
-    ok("systemctl start docker && sleep 1");
+    ok("systemctl reset-failed docker; systemctl start docker && sleep 1");
     assert_eq!(plan(&spec), [""; 0]);
     for (damage, want) in [
         ("firewall-cmd --remove-port=22/tcp", "port 22/tcp is missing (runtime)"),

@@ -1,10 +1,15 @@
 //! Shell functions that scripts of both kinds begin with.
 
 /// `poclab_reload`: reloads firewalld; a reload flushes Docker's chains too, so it waits until Docker has put them
-/// back, and restarts Docker when it does not (it only listens to a firewalld that ran before it).
+/// back, and restarts Docker when it does not (it only listens to a firewalld that ran before it). systemd refuses more
+/// than three starts of Docker in a minute unless its count is reset.
 pub const RELOAD: &str = "\
 poclab_docker_chains() {
   iptables -w -S FORWARD 2>/dev/null | grep -q -e '-j DOCKER-USER$' && iptables -w -t nat -S PREROUTING 2>/dev/null | grep -q -e '-j DOCKER$'
+}
+poclab_docker_restart() {
+  systemctl reset-failed docker >/dev/null 2>&1 || :
+  systemctl restart docker
 }
 poclab_docker_back() {
   systemctl is-active --quiet docker || return 0
@@ -12,7 +17,7 @@ poclab_docker_back() {
   until poclab_docker_chains; do
     poclab_i=$((poclab_i + 1))
     if [ \"$poclab_i\" -gt 20 ]; then
-      systemctl restart docker && poclab_docker_chains && return 0
+      poclab_docker_restart && poclab_docker_chains && return 0
       echo 'docker did not put its firewall chains back: see journalctl -u docker' >&2
       return 1
     fi

@@ -52,10 +52,14 @@ fn item(zone: &mut Zone, tag: &str, attributes: &[(String, String)]) {
     let port = || format!("{}/{}", value("port"), value("protocol"));
     let item = match tag {
         "short" | "description" => return,
-        "interface" => return drop(zone.interfaces.insert(value("name"))),
+        "interface" => {
+            zone.interfaces.insert(value("name"));
+            return;
+        }
         "source" => {
             let source = ["address", "mac"].into_iter().find_map(|key| get(attributes, key)).map(str::to_owned);
-            return drop(zone.sources.insert(source.unwrap_or_else(|| format!("ipset:{}", value("ipset")))));
+            zone.sources.insert(source.unwrap_or_else(|| format!("ipset:{}", value("ipset"))));
+            return;
         }
         "service" => Item::Service(value("name")),
         "port" => Item::Port(port()),
