@@ -102,7 +102,7 @@ mod tests {
             let leak = host == "deploy" && leaks(rounds.fetch_add(1, Ordering::SeqCst));
             let unlisted = if leak { "1 Connection refused" } else { "1 No route to host" };
             Ok(ran(&format!(
-                "address {own}\nprobe 127.0.0.1 22 0 \nprobe 127.0.0.1 47113 1 Connection refused\nprobe {other} 22 0 \nprobe {other} 47113 {unlisted}\nneighbour {other} 0x2\nend of probes\n"
+                "address {own}\nprobe 127.0.0.1 22 0 \nprobe 127.0.0.1 47112 1 Connection refused\nprobe {other} 22 0 \nprobe {other} 47113 {unlisted}\nneighbour {other} 0x2\nend of probes\n"
             )))
         });
         reach.tcp = Box::new(|to| Ok(if to.port() == 22 { Tcp::Open } else { Tcp::Rejected }));

@@ -107,15 +107,17 @@ fn look_script(image: &str, candidates: &[u16]) -> Framed {
         )
 }
 
-fn start_script(name: &str, image: &str, page: &str, ports: &[u16]) -> Framed {
+fn start_script(name: &str, image: &str, page: &str, ports: &[u16], after: &[Disruption]) -> Framed {
+    // Docker 20.10 ends --rm containers when it restarts, live-restore or not (seen); without it the next run removes what is left.
+    let rm = if after.contains(&Disruption::DockerRestart) { "" } else { "--rm" };
     let publish: Vec<String> = ports.iter().map(|port| format!("-p {port}:{INSIDE}")).collect();
-    // The shell stays process 1 and ends after LIFE seconds: the container removes itself even when we never come back.
+    // The shell stays process 1 and ends after LIFE seconds: the container ends even when we never come back.
     let inside = format!("mkdir -p /tmp/page && echo {page} >/tmp/page/index.html && httpd -p {INSIDE} -h /tmp/page && sleep {LIFE}");
     Framed::new()
         .step(
             "run",
             &format!(
-                "timeout 120 docker run -d --rm --name {name} --read-only --tmpfs /tmp --cap-drop ALL {} {} sh -c {} ||\n  {{ s=$?; timeout 60 docker rm -f {name} >/dev/null 2>&1; exit \"$s\"; }}",
+                "timeout 120 docker run -d {rm} --name {name} --read-only --tmpfs /tmp --cap-drop ALL {} {} sh -c {} ||\n  {{ s=$?; timeout 60 docker rm -f {name} >/dev/null 2>&1; exit \"$s\"; }}",
                 publish.join(" "),
                 quote(image),
                 quote(&inside)
@@ -156,7 +158,8 @@ impl Spec {
         // From here on dropping the trial removes the container, whatever state it got into.
         let trial = Trial { reach, host: self.host.clone(), address: self.hosts[target].address, name, page, plan, listed };
         progress(&format!("starting a container on {} that publishes {ports:?}", self.host));
-        let frames = start_script(&trial.name, &self.image, &trial.page, &ports).run(reach, &self.host, Vec::new(), deadline)?;
+        let frames =
+            start_script(&trial.name, &self.image, &trial.page, &ports, &self.after).run(reach, &self.host, Vec::new(), deadline)?;
         frames
             .good("run")
             .map_err(|why| format!("the probe container did not start on {}: {why}; see `journalctl -u docker` there", self.host))?;

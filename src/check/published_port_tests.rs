@@ -55,7 +55,7 @@ fn run(fault: Fault) -> (Vec<Outcome>, Vec<String>) {
         }
         // The probes.
         let mut out =
-            String::from("probe 127.0.0.1 22 0 \nprobe 127.0.0.1 47113 1 Connection refused\nneighbour 10.9.0.12 0x2\npublished 80 yes\n");
+            String::from("probe 127.0.0.1 22 0 \nprobe 127.0.0.1 47112 1 Connection refused\nneighbour 10.9.0.12 0x2\npublished 80 yes\n");
         out.push_str(match host {
             "deploy" => "address 10.9.0.11\n",
             "app" => "address 10.9.0.12\n",
@@ -93,7 +93,7 @@ fn a_guarded_port_passes_and_the_container_is_removed() {
 fn a_bypass_is_found() {
     let (out, scripts) = run(Fault::Bypass);
     let failed = failed(&out);
-    assert!(failed.iter().any(|title| title.starts_with("gitlab -> app:80/tcp is stopped")), "{failed:?}");
+    assert!(failed.iter().any(|title| title.starts_with("gitlab -> app:22,80,47113/tcp is stopped")), "{failed:?}");
     assert!(failed.iter().any(|title| title.starts_with("the control machine -> app:47113/tcp is stopped")), "{failed:?}");
     assert!(scripts.last().unwrap().contains("docker rm -f poclab-probe-"));
 }
@@ -120,7 +120,7 @@ fn scripts_are_clean_and_fetching_works_in_real_shells() {
     for script in [
         look_script("a b", &[80, 81]),
         look_script("a", &[]),
-        start_script("n", "a b", "page", &[80, 47113]),
+        start_script("n", "a b", "page", &[80, 47113], &[]),
         fetch_script(Ipv4Addr::LOCALHOST, 1),
     ] {
         shellcheck(&script.text());

@@ -155,7 +155,7 @@ fn against_control(sample: Sample, limit: f64) -> Verdict {
 
 /// The difference lies between `low` and `high`: proven good, proven bad, or not to be told.
 fn judge(low: f64, high: f64, limit: f64) -> Verdict {
-    let text = format!("{:+.3} s, known to {:.3} s", (low + high) / 2.0, (high - low).abs() / 2.0);
+    let text = format!("{:+.3} s, known to ±{:.3} s", (low + high) / 2.0, (high - low).abs() / 2.0);
     if low >= -limit && high <= limit {
         Verdict::Passed(text)
     } else if low > limit || high < -limit {
@@ -192,116 +192,33 @@ fn among(clocks: &[(&str, Sample)], hosts: usize, limit: f64) -> Verdict {
     }
 }
 
-fn controls(results: &[(Result<String, String>, Result<Sample, String>)], clocks: &[(&str, Sample)], limit: f64) -> Vec<Outcome> {
-    let skewed = match clocks.first() {
-        None => Verdict::Failed("no clock could be read to try it on".into()),
-        Some((host, sample)) => {
-            let wrong = Sample { said: sample.said + 2.0 * limit + sample.way(), ..*sample };
-            match against_control(wrong, limit) {
-                Verdict::Failed(why) if why.starts_with("the clocks differ") => {
-                    Verdict::Passed(format!("{host}'s time moved by {:+.3} s fails", wrong.said - sample.said))
-                }
-                other => Verdict::Failed(format!("a clock that is wrong by more than {limit} s was judged {other:?}")),
+/// What one host answered: chronyc's words and its clock.
+type Answers = (Result<String, String>, Result<Sample, String>);
+
+/// On the real answers. When there are none, the lines above have failed already.
+fn controls(results: &[Answers], clocks: &[(&str, Sample)], limit: f64) -> Vec<Outcome> {
+    let mut out = Vec::new();
+    if let Some((host, sample)) = clocks.first() {
+        let wrong = Sample { said: sample.said + 2.0 * limit + sample.way(), ..*sample };
+        let verdict = match against_control(wrong, limit) {
+            Verdict::Failed(why) if why.starts_with("the clocks differ") => {
+                Verdict::Passed(format!("{host}'s time moved by {:+.3} s fails", wrong.said - sample.said))
             }
-        }
-    };
-    let silent = match results.iter().find_map(|(tracking, _)| tracking.as_ref().ok()) {
-        None => Verdict::Failed("no answer of chronyc to try it on".into()),
-        Some(text) => {
-            let wrong: Vec<&str> = text
-                .lines()
-                .map(|line| if line.starts_with("Leap status") { "Leap status     : Not synchronised" } else { line })
-                .collect();
-            match own_word(&wrong.join("\n"), limit) {
-                Verdict::Failed(_) => Verdict::Passed("the same answer with `Not synchronised` fails".into()),
-                other => Verdict::Failed(format!("an unsynchronised clock was judged {other:?}")),
-            }
-        }
-    };
-    vec![Outcome::control("a wrong clock is noticed", skewed), Outcome::control("an unsynchronised chrony is noticed", silent)]
+            other => Verdict::Failed(format!("a clock that is wrong by more than {limit} s was judged {other:?}")),
+        };
+        out.push(Outcome::control("a wrong clock is noticed", verdict));
+    }
+    if let Some(text) = results.iter().find_map(|(tracking, _)| tracking.as_ref().ok()) {
+        let wrong = text.lines().map(|line| if line.starts_with("Leap status") { "Leap status     : Not synchronised" } else { line });
+        let verdict = match own_word(&wrong.collect::<Vec<_>>().join("\n"), limit) {
+            Verdict::Failed(_) => Verdict::Passed("the same answer with `Not synchronised` fails".into()),
+            other => Verdict::Failed(format!("an unsynchronised clock was judged {other:?}")),
+        };
+        out.push(Outcome::control("an unsynchronised chrony is noticed", verdict));
+    }
+    out
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::check::testing::{Scripted, framed, ran, shellcheck};
-
-    /// chrony 3.2 (CentOS 7.6), from its documentation's example.
-    const TRACKING: &str = "\
-Reference ID    : CB00710F (203.0.113.15)
-Stratum         : 3
-Ref time (UTC)  : Fri Jan 27 09:49:17 2017
-System time     : 0.000006523 seconds slow of NTP time
-Last offset     : -0.000006747 seconds
-RMS offset      : 0.000035822 seconds
-Frequency       : 3.225 ppm slow
-Residual freq   : -0.000 ppm
-Skew            : 0.129 ppm
-Root delay      : 0.013639022 seconds
-Root dispersion : 0.001100737 seconds
-Update interval : 64.2 seconds
-Leap status     : Normal
-";
-
-    #[test]
-    fn chronycs_word() {
-        assert_eq!(own_word(TRACKING, 1.0), Verdict::Passed("0.000006523 seconds slow of NTP time, source CB00710F (203.0.113.15)".into()));
-        for (from, to) in [("Normal", "Not synchronised"), ("0.000006523", "1.5"), ("System time", "Nothing"), ("0.000006523", "x")] {
-            assert!(matches!(own_word(&TRACKING.replace(from, to), 1.0), Verdict::Failed(_)), "{to}");
-        }
-        assert!(matches!(own_word("506 Cannot talk to daemon", 1.0), Verdict::Failed(why) if why.contains("506")));
-    }
-
-    #[test]
-    fn differences_are_proven_disproven_or_unknown() {
-        assert!(matches!(judge(-0.1, 0.2, 1.0), Verdict::Passed(_)));
-        assert!(matches!(judge(1.1, 1.4, 1.0), Verdict::Failed(why) if why.contains("differ")));
-        assert!(matches!(judge(-1.4, -1.1, 1.0), Verdict::Failed(why) if why.contains("differ")));
-        assert!(matches!(judge(-0.5, 2.0, 1.0), Verdict::Failed(why) if why.contains("cannot tell")));
-        let at = |said| Sample { asked: 100.0, said, heard: 100.2 };
-        assert!(matches!(among(&[("a", at(100.1)), ("b", at(100.3))], 2, 1.0), Verdict::Passed(_)));
-        assert!(matches!(among(&[("a", at(100.1)), ("b", at(100.3))], 3, 1.0), Verdict::Failed(_)));
-        assert!(matches!(among(&[("a", at(100.1)), ("b", at(104.3))], 2, 1.0), Verdict::Failed(why) if why.starts_with("a and b")));
-        assert!(matches!(among(&[], 2, 1.0), Verdict::Failed(_)));
-    }
-
-    fn lab(skew: f64, tracking: &'static str) -> Vec<Outcome> {
-        let reach = Scripted::new(move |host, script, _| {
-            Ok(match script.contains("date +%s") {
-                true => ran(&format!("{:.9}\n", now() + if host == "app" { skew } else { 0.0 })),
-                false => framed(script, &[("chronyc", "/usr/bin/chronyc", 0), ("wait", "", 0), ("tracking", tracking, 0)]),
-            })
-        });
-        let spec: Spec = serde_json::from_value(serde_json::json!({"hosts": ["deploy", "app"]})).unwrap();
-        spec.run(&reach, &mut |_| {})
-    }
-
-    #[test]
-    fn a_good_lab_passes_and_a_skewed_clock_fails() {
-        let failed =
-            |out: &[Outcome]| out.iter().filter(|o| !matches!(o.verdict, Verdict::Passed(_))).map(|o| o.title.clone()).collect::<Vec<_>>();
-        assert_eq!(failed(&lab(0.0, TRACKING)), [] as [&str; 0]);
-        assert_eq!(failed(&lab(5.0, TRACKING)), ["app has the control machine's time", "all clocks agree with each other"]);
-        let silent = lab(0.0, "506 Cannot talk to daemon\n");
-        assert_eq!(failed(&silent).len(), 2);
-    }
-
-    #[test]
-    fn no_answer_is_never_a_pass() {
-        let spec: Spec = serde_json::from_value(serde_json::json!({"hosts": ["deploy"]})).unwrap();
-        let out = spec.run(&Scripted::new(|_, _, _| Err("connection refused".into())), &mut |_| {});
-        assert!(out.iter().all(|o| matches!(&o.verdict, Verdict::Failed(_))), "{out:?}");
-        let missing = spec.run(
-            &Scripted::new(|_, script, _| {
-                Ok(if script.contains("date") { ran("x") } else { framed(script, &[("chronyc", "chronyc is not installed\n", 69)]) })
-            }),
-            &mut |_| {},
-        );
-        assert!(matches!(&missing[0].verdict, Verdict::Failed(why) if why.contains("not installed")), "{missing:?}");
-    }
-
-    #[test]
-    fn the_script_is_clean() {
-        shellcheck(&wait_script(5).text());
-    }
-}
+#[path = "time_sync_tests.rs"]
+mod tests;

@@ -23,7 +23,7 @@ impl Right {
         match self {
             Right::Open => "open",
             Right::NothingListens => "allowed with nothing listening yet",
-            Right::NotPublished => "allowed but published by no container now",
+            Right::NotPublished => "allowed but published by no container",
             Right::Rejected => "rejected",
             Right::Dropped => "dropped",
         }
@@ -174,7 +174,7 @@ fn check_one(
     if was_open && right != Right::Open && probe.allowed {
         return Err((
             Wrong::Blocked,
-            format!("was open before, is {} now; look at the service on {target} (`docker ps`, `systemctl status`)", right.text()),
+            format!("was open before, now it is {}; look at the service on {target} (`docker ps`, `systemctl status`)", right.text()),
         ));
     }
     Ok(right)
@@ -195,12 +195,27 @@ pub fn report(plan: &Plan, measured: &Measured, before: Option<&Measured>, when:
         }
     }
     for (target, host) in plan.hosts.iter().enumerate() {
+        if !plan.probes.iter().any(|probe| probe.target == target) {
+            continue;
+        }
         out.push(summary(plan, measured, before, &bad, target, &host.name, when));
+        // Several ports between the same two for the same reason are one line.
+        let mut lines: Vec<(&Probe, Vec<String>, &str)> = Vec::new();
         for violation in bad.iter().filter(|v| plan.probes[v.probe].target == target) {
             let probe = &plan.probes[violation.probe];
-            let must = if probe.allowed { "goes through" } else { "is stopped" };
-            out.push(Outcome::new(format!("{} {must}{when}", plan.label(probe)), Verdict::Failed(violation.why.clone())));
+            let same = |line: &&mut (&Probe, Vec<String>, &str)| {
+                line.0.source == probe.source && line.0.allowed == probe.allowed && line.2 == violation.why
+            };
+            match lines.iter_mut().find(same) {
+                Some(line) => line.1.push(probe.port.to_string()),
+                None => lines.push((probe, vec![probe.port.to_string()], &violation.why)),
+            }
         }
+        out.extend(lines.into_iter().map(|(probe, ports, why)| {
+            let must = if probe.allowed { "goes through" } else { "is stopped" };
+            let title = format!("{} -> {}:{}/tcp {must}{when}", plan.source_name(probe.source), host.name, ports.join(","));
+            Outcome::new(title, Verdict::Failed(why.to_owned()))
+        }));
     }
     out
 }
@@ -251,19 +266,19 @@ pub fn control(plan: &Plan, measured: &Measured) -> Vec<Outcome> {
     for (host, seen) in plan.hosts.iter().zip(&measured.hosts) {
         let Ok(seen) = seen else { continue };
         let at = |port| seen.met.get(&(Ipv4Addr::LOCALHOST, port)).cloned().unwrap_or_else(|| Err("was not probed".into()));
-        match (at(plan.ssh_port), at(plan.unlisted)) {
+        match (at(plan.ssh_port), at(plan.closed)) {
             (Ok(Tcp::Open), Ok(Tcp::Refused)) => proven += 1,
             (open, closed) => out.push(Outcome::control(
                 format!("on {} the probe tells open from closed", host.name),
                 Verdict::Failed(format!(
-                    "on loopback the port of sshd ({}) must be open and was {open:?}, a closed port ({}) must be refused and was {closed:?}; set ssh_port or unlisted_port in the check to ports for which this holds",
-                    plan.ssh_port, plan.unlisted
+                    "on loopback the port of sshd ({}) must be open and was {open:?}, a closed port ({}) must be refused and was {closed:?}; set ssh_port in the check to the port of sshd, and see what listens on the other",
+                    plan.ssh_port, plan.closed
                 )),
             )),
         }
     }
     if out.is_empty() && proven > 0 {
-        let text = format!("on {proven} hosts loopback port {} is open and {} refused", plan.ssh_port, plan.unlisted);
+        let text = format!("on {proven} hosts loopback port {} is open and {} refused", plan.ssh_port, plan.closed);
         out.push(Outcome::control("the probe tells open from closed on every source", Verdict::Passed(text)));
     }
     out.push(Outcome::control("a wrong expectation is noticed", wrong_expectation(plan, measured)));

@@ -8,7 +8,7 @@ fn perfect(plan: &Plan) -> Measured {
     for (index, host) in plan.hosts.iter().enumerate() {
         let mut seen = Seen { addresses: vec![host.address], ..Seen::default() };
         seen.met.insert((Ipv4Addr::LOCALHOST, 22), Ok(Tcp::Open));
-        seen.met.insert((Ipv4Addr::LOCALHOST, plan.unlisted), Ok(Tcp::Refused));
+        seen.met.insert((Ipv4Addr::LOCALHOST, plan.closed), Ok(Tcp::Refused));
         for probe in plan.probes.iter().filter(|probe| probe.source == Source::Host(index)) {
             let address = plan.hosts[probe.target].address;
             seen.neighbours.insert(address, true);
@@ -97,6 +97,10 @@ fn an_absent_target_is_not_a_protected_one() {
     let found = violations(&plan, &measured, None);
     assert_eq!(found.len(), 8);
     assert!(found.iter().all(|v| v.wrong == Wrong::Blind && v.why.contains("ARP")), "{found:?}");
+    // One line for the target and one for each source, not one per port.
+    let text = failed(&report(&plan, &measured, None, ""));
+    assert_eq!(text.len(), 3);
+    assert!(text[1].starts_with("app -> deploy:22,80,5000,47113/tcp is stopped"), "{text:?}");
     // Behind a router there is no ARP; silence then proves nothing, a rejection does when others reach the target.
     for source in [1, 2] {
         measured.hosts[source].as_mut().unwrap().neighbours.clear();
@@ -133,7 +137,7 @@ fn what_was_open_must_be_open_again() {
 #[test]
 fn controls_fail_when_the_probe_cannot_tell() {
     let (plan, mut measured) = three();
-    measured.hosts[1].as_mut().unwrap().met.insert((Ipv4Addr::LOCALHOST, plan.unlisted), Ok(Tcp::Open));
+    measured.hosts[1].as_mut().unwrap().met.insert((Ipv4Addr::LOCALHOST, plan.closed), Ok(Tcp::Open));
     let report = control(&plan, &measured);
     assert_eq!(failed(&report).len(), 1);
     assert!(report[0].control);

@@ -35,7 +35,7 @@ pub fn measure(plan: &Plan, reach: &dyn Reach) -> Measured {
 
 fn from_host(plan: &Plan, reach: &dyn Reach, name: &str) -> Result<Seen, String> {
     let index = plan.hosts.iter().position(|host| host.name == name).ok_or("no such host")?;
-    let mut probes = vec![(Ipv4Addr::LOCALHOST, plan.ssh_port), (Ipv4Addr::LOCALHOST, plan.unlisted)];
+    let mut probes = vec![(Ipv4Addr::LOCALHOST, plan.ssh_port), (Ipv4Addr::LOCALHOST, plan.closed)];
     let own = plan.probes.iter().filter(|probe| probe.source == Source::Host(index));
     probes.extend(own.map(|probe| (plan.hosts[probe.target].address, probe.port)));
     let rounds = probes.len().div_ceil(AT_ONCE) as u64;

@@ -40,6 +40,8 @@ pub struct Plan {
     pub probes: Vec<Probe>,
     /// The port that no flow names.
     pub unlisted: u16,
+    /// Another such port, that no check opens: the closed port of the loopback control.
+    pub closed: u16,
     /// Where sshd listens on every host: the open port of the loopback control.
     pub ssh_port: u16,
     /// Flows over UDP, as `host:port`.
@@ -87,6 +89,8 @@ pub fn plan(hosts: &[Host], flows: &[Flow], operators: &[String], unlisted: Opti
         Some(port) => port,
         None => (1024..=UNLISTED).rev().find(|port| !listed.contains(port)).ok_or("every port is in the flow matrix")?,
     };
+    let closed =
+        (1024..=UNLISTED).rev().find(|port| !listed.contains(port) && *port != unlisted).ok_or("every port is in the flow matrix")?;
     let mut ports = listed;
     ports.insert(unlisted);
 
@@ -103,7 +107,7 @@ pub fn plan(hosts: &[Host], flows: &[Flow], operators: &[String], unlisted: Opti
         }
     }
     let udp = flows.iter().filter(|flow| flow.protocol == Protocol::Udp).map(|flow| format!("{}:{}", flow.to, flow.port)).collect();
-    Ok(Plan { hosts: hosts.to_vec(), probes, unlisted, ssh_port, udp })
+    Ok(Plan { hosts: hosts.to_vec(), probes, unlisted, closed, ssh_port, udp })
 }
 
 fn allows(flow: &Flow, source: Source, hosts: &[Host], operators: &[String]) -> bool {
