@@ -144,7 +144,8 @@ mod tests {
         let hub = r#""docker.io":{"#;
         let info = INFO.replace(hub, &format!(r#""r:5000":{{"Name":"r:5000","Secure":false}},{hub}"#));
         assert_eq!(found(&info, "{}", ""), ["r:5000 (running daemon)"]);
-        assert_eq!(found(INFO, r#"{"insecure-registries": ["r:5000"]}"#, ""), ["r:5000 (daemon.json)"]);
+        let daemon = serde_json::json!({ "insecure-registries" : ["r:5000"] }).to_string();
+        assert_eq!(found(INFO, &daemon, ""), ["r:5000 (daemon.json)"]);
         assert_eq!(found(INFO, "{}", "/etc/sysconfig/docker:OPTIONS=x").len(), 1);
     }
 
