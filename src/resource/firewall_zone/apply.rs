@@ -58,6 +58,15 @@ pub fn actions(spec: &Spec, findings: &[Finding]) -> Vec<Action> {
             _ => {}
         }
     }
+    if default_zone {
+        // In the file in any case: `--set-default-zone` writes nothing when the runtime is right already. The package brings the file.
+        let _ = write!(
+            script,
+            "if [ -f /etc/firewalld/firewalld.conf ]; then\n  sed -i 's/^DefaultZone=.*/DefaultZone={0}/' /etc/firewalld/firewalld.conf || exit 1\n  \
+             grep -q '^DefaultZone={0}$' /etc/firewalld/firewalld.conf || echo 'DefaultZone={0}' >>/etc/firewalld/firewalld.conf || exit 1\nfi\n",
+            spec.name
+        );
+    }
     let reload = permanent || fixes.contains(&Fix::Reload);
     script.push_str("if systemctl is-active --quiet firewalld; then\n");
     let mut online = String::new();
@@ -65,14 +74,14 @@ pub fn actions(spec: &Spec, findings: &[Finding]) -> Vec<Action> {
         online.push_str("  poclab_reload || { echo 'firewalld did not take the new policy: see journalctl -u firewalld' >&2; exit 1; }\n");
     }
     if default_zone {
-        let _ = writeln!(online, "  firewall-cmd --set-default-zone={} || exit 1", spec.name);
+        let _ = writeln!(online, "  firewall-cmd --set-default-zone={} >/dev/null || exit 1", spec.name);
     }
     for fix in &fixes {
         match fix {
             Fix::Runtime(args, _) => {
                 // Exit status 0 also means `was so already`; what did not work is seen when the host is looked at again.
                 let args: Vec<String> = args.iter().map(|arg| quote(arg)).collect();
-                let _ = writeln!(online, "  firewall-cmd {} || exit 1", args.join(" "));
+                let _ = writeln!(online, "  firewall-cmd {} >/dev/null || exit 1", args.join(" "));
             }
             Fix::ForgetPassthroughs => online.push_str(
                 "  firewall-cmd --direct --get-all-passthroughs | while IFS= read -r poclab_l; do\n    \
@@ -87,15 +96,6 @@ pub fn actions(spec: &Spec, findings: &[Finding]) -> Vec<Action> {
     }
     script.push_str(&online);
     script.push_str("else\n");
-    if default_zone {
-        // Not started yet: the setting is changed in its file. The package brings the file.
-        let _ = write!(
-            script,
-            "  if [ -f /etc/firewalld/firewalld.conf ]; then\n    sed -i 's/^DefaultZone=.*/DefaultZone={0}/' /etc/firewalld/firewalld.conf || exit 1\n    \
-             grep -q '^DefaultZone={0}$' /etc/firewalld/firewalld.conf || echo 'DefaultZone={0}' >>/etc/firewalld/firewalld.conf\n  fi\n",
-            spec.name
-        );
-    }
     script.push_str("  :\n");
     for fix in &fixes {
         if let Fix::Kernel(chain, words) = fix {
