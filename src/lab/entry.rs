@@ -101,7 +101,7 @@ impl Kind {
     fn new(schema: Value) -> Self {
         let written = schema::as_written(schema.clone());
         Self {
-            has_template: written.pointer("/properties/template").is_some() && schema.pointer("/properties/template").is_none(),
+            has_template: written.pointer("/properties/template").is_some() && written.pointer("/properties/content").is_some(),
             has_sensitive: schema.pointer("/properties/sensitive").is_some(),
             written: Structure::new(written),
             rendered: Structure::new(schema),
@@ -130,10 +130,8 @@ impl Kind {
             }
         }
         let mut value = scope.render(at, &value, sink)?;
-        if let Some(fields) = value.as_object_mut() {
-            if let Some(content) = content {
-                fields.insert("content".to_owned(), Value::String(content));
-            }
+        if let (Some(content), Some(fields)) = (content, value.as_object_mut()) {
+            fields.insert("content".to_owned(), Value::String(content));
         }
         if self.has_sensitive
             && holds(&value, secrets)
@@ -326,10 +324,7 @@ mod tests {
         assert_eq!(render("path: /a\ntemplate: a.terra\n", &[]).1, ["r.yml:2:11: there is no templates/a.terra; did you mean `a.tera`?"]);
         assert_eq!(
             render("path: /a\ntemplate: b.tera\n", &[]).1,
-            [
-                "templates/b.tera:2:4: undefined variable `nn`; did you mean `n`?",
-                "templates/b.tera:2:12: undefined variable `m`; did you mean `n`?"
-            ]
+            ["templates/b.tera:2:4: undefined variable `nn`", "templates/b.tera:2:12: undefined variable `m`"]
         );
         assert_eq!(render("path: /a\n", &[]).1, ["r.yml:1:1: missing field `content`; write `content: …` or `template: …`"]);
         assert_eq!(

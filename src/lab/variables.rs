@@ -269,9 +269,7 @@ impl<'a> Scope<'a> {
         for (index, part) in parts.iter().enumerate() {
             let Some(map) = here.as_object_mut() else { return };
             let last = index + 1 == parts.len();
-            here = map
-                .entry((*part).to_owned())
-                .or_insert_with(|| if last { Value::String(format!("/mirror/{}", parts.join("/"))) } else { Value::Object(Map::new()) });
+            here = map.entry((*part).to_owned()).or_insert_with(|| if last { made_up_value(part) } else { Value::Object(Map::new()) });
         }
         self.context.insert("mirror", &mirror);
     }
@@ -325,4 +323,16 @@ impl<'a> Scope<'a> {
             }
         }
     }
+}
+
+/// A value of the form that the mirror's would have: kinds have rules for versions, paths and the like.
+fn made_up_value(field: &str) -> Value {
+    Value::String(match field {
+        "version" => "0-0".to_owned(),
+        "archive" => "/mirror/image.tar".to_owned(),
+        "sha256" => "0".repeat(64),
+        "id" => format!("sha256:{}", "0".repeat(64)),
+        "reference" => "placeholder:0".to_owned(),
+        _ => "placeholder".to_owned(),
+    })
 }
