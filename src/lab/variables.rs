@@ -265,7 +265,8 @@ impl<'a> Scope<'a> {
     fn make_up(&mut self, path: &str) {
         let mut mirror = self.context.get("mirror").cloned().unwrap_or_else(|| Value::Object(Map::new()));
         let mut here = &mut mirror;
-        let parts: Vec<&str> = path.split('.').skip(1).collect();
+        let names = ast::names(path);
+        let parts = names.get(1..).unwrap_or_default();
         for (index, part) in parts.iter().enumerate() {
             let Some(map) = here.as_object_mut() else { return };
             let last = index + 1 == parts.len();
@@ -301,8 +302,9 @@ impl<'a> Scope<'a> {
                     };
                 };
                 let mut walked = root.to_owned();
-                for part in path[root.len()..].split('.').filter(|part| !part.is_empty()) {
-                    match here.get(part) {
+                for part in ast::names(path).into_iter().skip(1) {
+                    let next = part.parse::<usize>().ok().and_then(|index| here.get(index)).or_else(|| here.get(part));
+                    match next {
                         Some(next) => {
                             here = next;
                             walked = format!("{walked}.{part}");
