@@ -158,7 +158,7 @@ fn the_good_lab_is_resolved() {
     assert_eq!(package.version.as_deref(), Some("26.1.4-1.el7"));
     assert_eq!(
         lab.checks.iter().map(|check| (check.role.as_str(), check.host.as_deref())).collect::<Vec<_>>(),
-        [("base", None), ("registry", Some("registry"))]
+        [("registry", Some("registry")), ("base", None)]
     );
     assert_eq!(lab.services[0].url, "https://registry.lab.example:5000");
     assert_eq!(lab.known_hosts, folder.path().join(".poclab/test/known_hosts"));

@@ -147,7 +147,9 @@ fn lab(
     let work = node::work(&mut resolver, &plan, vault, sink);
     *known = resolver.known;
     let nodes = requires::nodes(project, &members, &plan, &work, sink)?;
-    let (services, checks) = (collect(&work, |work| &work.services), collect(&work, |work| &work.checks));
+    let services = collect(&work, |work| &work.services);
+    let mut checks = collect(&work, |work| &work.checks);
+    checks.extend(collect(&work, |work| &work.late_checks));
     let hosts = hosts.into_iter().collect::<Option<Vec<Host>>>()?;
     let lab = Lab {
         name: inventory.lab.clone(),

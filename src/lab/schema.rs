@@ -52,7 +52,7 @@ impl Flavour {
     pub fn meta(self) -> &'static [&'static str] {
         match self {
             Flavour::Resource => &["for_each", "when", "notify"],
-            Flavour::Check => &["for_each", "when", "once"],
+            Flavour::Check => &["for_each", "when", "once", "after"],
         }
     }
 
