@@ -140,10 +140,13 @@ fn the_good_lab_is_resolved() {
         [
             "deploy base: package chrony",
             "deploy base: package git",
+            "deploy base: package curl",
             "registry base: package chrony",
+            "registry base: package curl",
             "registry registry: package docker-distribution",
             "deploy docker: package docker-ce",
             "registry docker: package docker-ce",
+            "registry docker: file /etc/docker/daemon.json",
         ]
     );
     let docker = &lab.nodes[3];
@@ -155,7 +158,7 @@ fn the_good_lab_is_resolved() {
     assert_eq!(package.version.as_deref(), Some("26.1.4-1.el7"));
     assert_eq!(
         lab.checks.iter().map(|check| (check.role.as_str(), check.host.as_deref())).collect::<Vec<_>>(),
-        [("base", None), ("registry", Some("registry"))]
+        [("registry", Some("registry")), ("base", None)]
     );
     assert_eq!(lab.services[0].url, "https://registry.lab.example:5000");
     assert_eq!(lab.known_hosts, folder.path().join(".poclab/test/known_hosts"));
@@ -194,7 +197,12 @@ fn variables_of_the_command_line_win() {
 fn validate_needs_no_secret_no_mirror_and_writes_nothing() {
     let folder = lab(None);
     edit(folder.path(), "inventory/lab.yml", "flows:", "sources: {mirror: not-there}\nflows:");
-    edit(folder.path(), "roles/registry/role.yml", "name: docker-distribution", "name: \"{{ mirror.images.registry.reference }}\"");
+    edit(
+        folder.path(),
+        "roles/registry/role.yml",
+        "name: docker-distribution",
+        "name: docker-distribution, version: \"{{ mirror.rpms['x-y'].version }}\"",
+    );
     let lab = validate(&folder.path().join("inventory/lab.yml"), &[]).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(lab.notes.len(), 1);
     assert!(lab.notes[0].contains("not-there"), "{:?}", lab.notes);
@@ -208,18 +216,18 @@ fn the_mirror_is_a_variable_with_absolute_paths() {
     edit(
         folder.path(),
         "roles/registry/role.yml",
-        "name: docker-distribution",
-        "name: \"{{ mirror.images.registry.archive }}\", version: \"{{ mirror.rpms.x.version }}\"",
+        "package: {name: docker-distribution}",
+        "file: {path: \"{{ mirror.images.registry.archive }}\", content: \"{{ mirror.rpms.x.version }}\"}",
     );
     fs::create_dir(folder.path().join("m")).unwrap();
-    let yml = "images: {registry: {reference: \"registry:2\", archive: r.tar, sha256: aa, id: \"sha256:bb\", what: registry}}\nrpms: {x: {version: 1-1, what: x}}\n";
+    let yml = "built: 2026-11-21\nimages: {registry: {reference: \"registry:2\", archive: r.tar, sha256: aa, id: \"sha256:bb\", what: registry}}\nrpms: {x: {version: 1-1, what: x}}\n";
     fs::write(folder.path().join("m/mirror.yml"), yml).unwrap();
     let told = read(folder.path(), &[]).err().unwrap().to_string();
-    assert!(told.contains("m/mirror.yml:1:") && told.contains("r.tar is not there"), "{told}");
+    assert!(told.contains("m/mirror.yml:2:") && told.contains("r.tar is not there"), "{told}");
     fs::write(folder.path().join("m/r.tar"), "").unwrap();
     let lab = read(folder.path(), &[]).unwrap_or_else(|problems| panic!("{problems}"));
     assert!(
-        packages(&lab).contains(&format!("registry registry: package {}", folder.path().join("m/r.tar").display())),
+        packages(&lab).contains(&format!("registry registry: file {}", folder.path().join("m/r.tar").display())),
         "{:?}",
         packages(&lab)
     );
@@ -240,7 +248,12 @@ fn the_committed_inventories_are_right_as_far_as_their_roles_are_there() {
     for name in ["lab.yml", "rehearsal.yml"] {
         match validate(&root.join("inventory").join(name), &[]) {
             Ok(lab) => assert_eq!(lab.hosts.len(), 4),
-            Err(problems) => panic!("{problems}"),
+            Err(problems) => {
+                // A role that is not written yet is the only thing that may be wrong.
+                let serious = problems.0.iter().filter(|problem| !problem.what.starts_with("no role"));
+                let serious: Vec<String> = serious.map(ToString::to_string).collect();
+                assert!(serious.is_empty(), "{}", serious.join("\n"));
+            }
         }
     }
 }

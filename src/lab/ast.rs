@@ -218,6 +218,45 @@ pub fn root(path: &str) -> &str {
     path.split(['.', '[']).next().unwrap_or(path)
 }
 
+/// The names of a path: `a.b['c-d'].e` is a, b, c-d, e. Ends before an index that is a variable itself.
+pub fn names(path: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    let mut rest = path;
+    while !rest.is_empty() {
+        if let Some(inner) = rest.strip_prefix('[') {
+            let Some((index, after)) = inner.split_once(']') else { break };
+            let name = index.trim_matches(['\'', '"', '`']);
+            if name == index && index.parse::<usize>().is_err() {
+                break;
+            }
+            names.push(name);
+            rest = after;
+        } else {
+            let end = rest.find(['.', '[']).unwrap_or(rest.len());
+            names.push(&rest[..end]);
+            rest = &rest[end..];
+        }
+        rest = rest.strip_prefix('.').unwrap_or(rest);
+    }
+    names
+}
+
 fn call(name: &str, value: Expr) -> ExprVal {
     ExprVal::FunctionCall(FunctionCall { name: name.to_owned(), args: HashMap::from([("value".to_owned(), value)]) })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn paths_have_names() {
+        for (path, names) in [
+            ("a", vec!["a"]),
+            ("a.b['c-d'].e", vec!["a", "b", "c-d", "e"]),
+            ("a[\"x\"]", vec!["a", "x"]),
+            ("a[0].b", vec!["a", "0", "b"]),
+            ("a[i.n].b", vec!["a"]),
+        ] {
+            assert_eq!(super::names(path), names, "{path}");
+        }
+    }
 }

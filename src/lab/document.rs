@@ -125,7 +125,12 @@ impl Document {
     }
 
     fn convert(&mut self, pointer: &str, node: &Node) -> Value {
-        let start = node.span().start().map(place);
+        let mut start = node.span().start().map(place);
+        // The parser puts the start of a block mapping behind its first key.
+        if let Node::Mapping(entries) = node {
+            let first = entries.keys().filter_map(|key| key.span().start()).map(place).min();
+            start = start.min(first.or(start));
+        }
         let spot = self.spots.entry(pointer.to_owned()).or_default();
         spot.value = start;
         match node {

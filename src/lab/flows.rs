@@ -204,3 +204,79 @@ fn networks(document: &Document, pointer: &str, texts: &[String], sink: &mut Sin
 pub fn wrong(document: &Document, pointer: &str, (what, suggestion): (String, Option<String>)) -> Problem {
     Problem { suggestion, ..document.problem(pointer, what) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ssh::{Reach, SshTarget, Sudo, Timeouts};
+
+    fn resolved(flows: &str) -> (Flows, Vec<String>) {
+        let hosts = "{a: {address: 10.0.0.1}, b: {address: 10.0.0.2}, c: {address: 10.0.0.3}}";
+        let text = format!("lab: t\ndomain: d\noperators: [10.9.0.0/16, 10.8.0.1]\nhosts: {hosts}\nflows:\n{flows}");
+        let document = Document::parse("lab.yml", &text, &mut Vec::new()).unwrap();
+        let inventory: Inventory = serde_json::from_value(document.value.clone()).unwrap();
+        let members = Members {
+            hosts: inventory.hosts.iter().map(|(name, host)| (name.to_owned(), host.address)).collect(),
+            groups: vec![("all".to_owned(), vec![0, 1, 2]), ("web".to_owned(), vec![1, 2])],
+        };
+        let mut sink = Sink::default();
+        let flows = resolve(&inventory, &document, &members, &mut sink);
+        let problems = sink.finish(Some(())).err().map(|problems| problems.0.iter().map(ToString::to_string).collect());
+        (flows, problems.unwrap_or_default())
+    }
+
+    fn rules(list: &Value) -> Vec<String> {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        list.as_array()
+            .unwrap()
+            .iter()
+            .map(|rule| format!("{} {}/{}", text(&rule["source"]), rule["port"], text(&rule["protocol"])))
+            .collect()
+    }
+
+    #[test]
+    fn names_become_addresses_without_the_host_itself_and_without_doubles() {
+        let (flows, problems) = resolved(
+            "  - {to: all, port: 22/tcp, from: [operators, web, b], why: x}\n\
+             \x20 - {to: [a, web], port: [80/tcp, 53/udp], from: [web, any], published: true, why: y}\n",
+        );
+        assert_eq!(problems, Vec::<String>::new());
+        assert_eq!(rules(&flows.allow[1]), ["10.0.0.3/32 22/tcp", "10.8.0.1/32 22/tcp", "10.9.0.0/16 22/tcp"]);
+        assert_eq!(rules(&flows.allow[0]), ["10.0.0.2/32 22/tcp", "10.0.0.3/32 22/tcp", "10.8.0.1/32 22/tcp", "10.9.0.0/16 22/tcp"]);
+        // `any` makes single sources needless.
+        assert_eq!(rules(&flows.published[0]), ["any 53/udp", "any 80/tcp"]);
+        assert_eq!(flows.all.len(), 3 + 3 * 2);
+        let last = json!({"to": "c", "to_address": "10.0.0.3", "port": 53, "protocol": "udp", "from_hosts": ["b"], "from_networks": [],
+            "from_operators": false, "from_any": true, "published": true, "why": "y"});
+        assert_eq!(flows.all[8], last);
+    }
+
+    fn target(address: &str, port: u16, jump: Option<&str>) -> SshTarget {
+        let jump = jump.map(|jump| Box::new(target(jump, 22, None)));
+        let timeouts = Timeouts::default();
+        SshTarget { address: address.to_owned(), port, user: "u".to_owned(), auth: Vec::new(), host_key: None, jump, timeouts }
+    }
+
+    fn ssh(address: &str, port: u16, jump: Option<&str>) -> Reach {
+        Reach::Ssh { target: target(address, port, jump), sudo: Sudo::Never }
+    }
+
+    #[test]
+    fn who_may_come_in_by_ssh() {
+        let (flows, _) = resolved(
+            "  - {to: a, port: 22/tcp, from: [operators], why: x}\n\
+             \x20 - {to: b, port: 2222/tcp, from: [10.7.0.0/24], why: x}\n\
+             \x20 - {to: c, port: 22/tcp, from: [operators], published: true, why: x}\n",
+        );
+        let a = Ipv4Addr::new(10, 0, 0, 1);
+        assert_eq!(flows.lets_in(0, a, &ssh("10.0.0.1", 22, None)), Ok(()));
+        assert_eq!(flows.lets_in(0, a, &ssh("127.0.0.1", 2200, None)), Ok(()), "a forwarded port");
+        assert_eq!(flows.lets_in(0, a, &ssh("10.0.0.1", 2200, None)), Err(2200));
+        assert_eq!(flows.lets_in(0, a, &ssh("10.0.0.1", 22, Some("10.7.0.5"))), Err(22), "the jump host is no operator");
+        let b = Ipv4Addr::new(10, 0, 0, 2);
+        assert_eq!(flows.lets_in(1, b, &ssh("10.0.0.2", 2222, None)), Err(2222), "a network that is not the operators'");
+        assert_eq!(flows.lets_in(1, b, &ssh("10.0.0.2", 2222, Some("10.7.0.5"))), Ok(()));
+        assert_eq!(flows.lets_in(2, Ipv4Addr::new(10, 0, 0, 3), &ssh("10.0.0.3", 22, None)), Err(22), "a published port is a container's");
+        assert_eq!(flows.lets_in(2, a, &Reach::Program(Vec::new())), Ok(()));
+    }
+}

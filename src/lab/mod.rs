@@ -22,6 +22,7 @@ mod paths;
 mod problem;
 mod project;
 mod reach;
+mod requires;
 mod resolve;
 mod role;
 mod schema;

@@ -21,7 +21,7 @@ pub struct Lab {
     pub hosts: Vec<Host>,
     /// One role on one host each; ordered so that every node comes after all it requires.
     pub nodes: Vec<Node>,
-    /// In role order.
+    /// In role order; those with `after: all` last.
     pub checks: Vec<Check>,
     /// Lines for the summary: services with links, and where their credentials are.
     pub services: Vec<Service>,

@@ -32,6 +32,8 @@ pub struct Work {
     pub services: Vec<Service>,
     /// Its checks; those that run once are with the first host.
     pub checks: Vec<Check>,
+    /// Its checks that wait for those of all roles.
+    pub late_checks: Vec<Check>,
     ports: Vec<(Port, String, At)>,
 }
 
@@ -68,7 +70,7 @@ pub fn work<'a>(resolver: &mut Resolver<'a>, plan: &Plan, vault: &mut dyn Vault,
             if plan.hosts_of(*role).next() == Some(*host)
                 && let Some(mut once) = resolver.open(&plan.roles[*role], *host, false)
             {
-                work.checks.extend(checks(resolver, &plan.roles[*role], None, &mut once, &secrets, sink));
+                checks(resolver, &plan.roles[*role], None, &mut once, &secrets, &mut work, sink);
             }
         }
         all.push(work);
@@ -167,18 +169,26 @@ impl<'a> Resolver<'a> {
                 Err(why) => sink.push(wrong(document, &at.pointer, why)),
             }
         }
-        work.checks = checks(self, role, Some(host), node, secrets, sink);
+        checks(self, role, Some(host), node, secrets, &mut work, sink);
         work
     }
 }
 
-/// The checks of a role for one host, or (without a host) those that run once for the lab.
-fn checks(resolver: &Resolver<'_>, role: &str, host: Option<&str>, node: &mut Open<'_>, secrets: &[Secret], sink: &mut Sink) -> Vec<Check> {
+/// Adds the checks of a role for one host, or (without a host) those that run once for the lab.
+fn checks(
+    resolver: &Resolver<'_>,
+    role: &str,
+    host: Option<&str>,
+    node: &mut Open<'_>,
+    secrets: &[Secret],
+    work: &mut Work,
+    sink: &mut Sink,
+) {
     let document = &node.file.document;
-    let mut found = Vec::new();
     for entry in &node.file.checks {
         let Some(meta) = node.role.checks.get(entry.index).filter(|meta| meta.once == host.is_none()) else { continue };
         let at = At::new(document, format!("/checks/{}", entry.index));
+        let found = if meta.after.is_some() { &mut work.late_checks } else { &mut work.checks };
         entry::expand(&at, meta.when.as_ref(), meta.for_each.as_ref(), &mut node.scope, sink, &mut |scope, sink| {
             let at = At::new(document, entry.pointer.as_str());
             let Some(value) = resolver.project.kinds.render(Flavour::Check, entry, &at, scope, secrets, sink) else { return };
@@ -189,7 +199,6 @@ fn checks(resolver: &Resolver<'_>, role: &str, host: Option<&str>, node: &mut Op
             }
         });
     }
-    found
 }
 
 /// The variable `certs` of each host: the certificates of all its roles.

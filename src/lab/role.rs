@@ -150,4 +150,15 @@ pub struct CheckEntry {
     /// Once for the lab instead of once for each host that has the role. There is no variable `host` then. Default: false.
     #[serde(default)]
     pub once: bool,
+    /// `all`: only after the checks of all roles that do not say so (e.g. because it restarts things). Default: in the order of the roles.
+    #[serde(default)]
+    pub after: Option<After>,
+}
+
+/// When a check runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum After {
+    /// After all that do not say `after: all`.
+    All,
 }

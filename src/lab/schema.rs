@@ -52,7 +52,7 @@ impl Flavour {
     pub fn meta(self) -> &'static [&'static str] {
         match self {
             Flavour::Resource => &["for_each", "when", "notify"],
-            Flavour::Check => &["for_each", "when", "once"],
+            Flavour::Check => &["for_each", "when", "once", "after"],
         }
     }
 
@@ -120,15 +120,19 @@ fn wrap(schema: &mut Value) {
     if takes_any_text(schema) {
         return;
     }
-    let mut inner = schema.take();
+    *schema = or_template(schema.take());
+}
+
+/// The schema, or text with a template in it.
+fn or_template(mut schema: Value) -> Value {
     let mut outer = Map::new();
     for key in ["description", "default"] {
-        if let Some(value) = inner.as_object_mut().and_then(|inner| inner.shift_remove(key)) {
+        if let Some(value) = schema.as_object_mut().and_then(|inner| inner.shift_remove(key)) {
             outer.insert(key.to_owned(), value);
         }
     }
-    outer.insert("anyOf".to_owned(), json!([inner, {"type": "string", "pattern": "\\{[{%]"}]));
-    *schema = Value::Object(outer);
+    outer.insert("anyOf".to_owned(), json!([schema, {"type": "string", "pattern": "\\{[{%]"}]));
+    Value::Object(outer)
 }
 
 fn takes_any_text(schema: &Value) -> bool {
@@ -174,7 +178,7 @@ fn entry(flavour: Flavour, mut frame: Value, definitions: &mut Map<String, Value
                 definitions.insert(format!("{prefix}.{name}"), definition);
             }
         }
-        properties.insert((*kind).to_owned(), schema);
+        properties.insert((*kind).to_owned(), or_template(schema));
     }
     let known = frame.get_mut("properties").map(Value::take).and_then(|known| known.as_object().cloned()).unwrap_or_default();
     properties.extend(known);

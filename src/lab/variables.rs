@@ -265,13 +265,12 @@ impl<'a> Scope<'a> {
     fn make_up(&mut self, path: &str) {
         let mut mirror = self.context.get("mirror").cloned().unwrap_or_else(|| Value::Object(Map::new()));
         let mut here = &mut mirror;
-        let parts: Vec<&str> = path.split('.').skip(1).collect();
+        let names = ast::names(path);
+        let parts = names.get(1..).unwrap_or_default();
         for (index, part) in parts.iter().enumerate() {
             let Some(map) = here.as_object_mut() else { return };
             let last = index + 1 == parts.len();
-            here = map
-                .entry((*part).to_owned())
-                .or_insert_with(|| if last { Value::String(format!("/mirror/{}", parts.join("/"))) } else { Value::Object(Map::new()) });
+            here = map.entry((*part).to_owned()).or_insert_with(|| if last { made_up_value(part) } else { Value::Object(Map::new()) });
         }
         self.context.insert("mirror", &mirror);
     }
@@ -303,8 +302,9 @@ impl<'a> Scope<'a> {
                     };
                 };
                 let mut walked = root.to_owned();
-                for part in path[root.len()..].split('.').filter(|part| !part.is_empty()) {
-                    match here.get(part) {
+                for part in ast::names(path).into_iter().skip(1) {
+                    let next = part.parse::<usize>().ok().and_then(|index| here.get(index)).or_else(|| here.get(part));
+                    match next {
                         Some(next) => {
                             here = next;
                             walked = format!("{walked}.{part}");
@@ -325,4 +325,16 @@ impl<'a> Scope<'a> {
             }
         }
     }
+}
+
+/// A value of the form that the mirror's would have: kinds have rules for versions, paths and the like.
+fn made_up_value(field: &str) -> Value {
+    Value::String(match field {
+        "version" => "0-0".to_owned(),
+        "archive" => "/mirror/image.tar".to_owned(),
+        "sha256" => "0".repeat(64),
+        "id" => format!("sha256:{}", "0".repeat(64)),
+        "reference" => "placeholder:0".to_owned(),
+        _ => "placeholder".to_owned(),
+    })
 }
