@@ -23,12 +23,20 @@ pub fn actions(spec: &Spec, findings: &[Finding]) -> Vec<Action> {
     if fixes.is_empty() {
         return Vec::new();
     }
-    let permanent = fixes.iter().any(|fix| !matches!(fix, Fix::Runtime(..) | Fix::Kernel(..) | Fix::Reload | Fix::DefaultZone | Fix::ForgetPassthroughs));
+    let permanent = fixes
+        .iter()
+        .any(|fix| !matches!(fix, Fix::Runtime(..) | Fix::Kernel(..) | Fix::Reload | Fix::DefaultZone | Fix::ForgetPassthroughs));
     let default_zone = fixes.contains(&Fix::DefaultZone);
     let mut script = String::from(RELOAD);
     script.push_str(PUT);
     // What was only closed at runtime is opened again when nobody confirms.
-    let undo: Vec<&Vec<String>> = fixes.iter().filter_map(|fix| match fix { Fix::Runtime(_, undo) => undo.as_ref(), _ => None }).collect();
+    let undo: Vec<&Vec<String>> = fixes
+        .iter()
+        .filter_map(|fix| match fix {
+            Fix::Runtime(_, undo) => undo.as_ref(),
+            _ => None,
+        })
+        .collect();
     script.push_str(&arm(&revert(spec, &undo)));
     let mut stdin = None;
     if fixes.contains(&Fix::WriteZone) {
