@@ -110,7 +110,9 @@ impl Kind for Spec {
             return all(Ok(None));
         }
         // `Error: No such image: x` (20.10), `Error response from daemon: No such image: x:latest` (26.1)
-        if let Some(error) = text.lines().filter_map(|line| line.strip_prefix("! ")).find(|line| !line.trim().is_empty() && !line.contains("No such image")) {
+        if let Some(error) =
+            text.lines().filter_map(|line| line.strip_prefix("! ")).find(|line| !line.trim().is_empty() && !line.contains("No such image"))
+        {
             return all(Err(format!("docker image inspect: {error}")));
         }
         if !text.lines().any(|line| line == "docker 0" || line == "docker 1") {
@@ -119,7 +121,8 @@ impl Kind for Spec {
         let mut images: Vec<(Vec<String>, Observed)> = Vec::new();
         for line in text.lines().filter(|line| line.starts_with("sha256:")) {
             let mut parts = line.splitn(3, ' ');
-            let (id, tags, digests) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            let (id, tags, digests) =
+                (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
             let list = |json: &str| serde_json::from_str::<Option<Vec<String>>>(json).map(Option::unwrap_or_default);
             match (list(tags), list(digests)) {
                 (Ok(tags), Ok(digests)) => images.push((tags, Observed { id: id.to_owned(), digests })),
@@ -146,7 +149,7 @@ impl Kind for Spec {
         }
         if let Some(want) = &self.digest {
             let want = format!("{}@{want}", self.repository());
-            if !have.digests.iter().any(|digest| *digest == want) {
+            if !have.digests.contains(&want) {
                 changes.push(Change::new(format!("digest is not {want}")));
             }
         }
@@ -162,8 +165,16 @@ impl Kind for Spec {
                 let len = match std::fs::metadata(archive) {
                     Ok(file) => file.len(),
                     Err(error) => {
-                        let why = format!("the archive {} of image {} cannot be read on the control machine: {error}", archive.display(), self.reference);
-                        return vec![Action { label: format!("load image {}", self.reference), script: format!("echo {} >&2\nexit 1\n", quote(&why)), ..Action::default() }];
+                        let why = format!(
+                            "the archive {} of image {} cannot be read on the control machine: {error}",
+                            archive.display(),
+                            self.reference
+                        );
+                        return vec![Action {
+                            label: format!("load image {}", self.reference),
+                            script: format!("echo {} >&2\nexit 1\n", quote(&why)),
+                            ..Action::default()
+                        }];
                     }
                 };
                 // Beside Docker's own data, where the room is; Docker empties this folder when it starts.
@@ -186,7 +197,10 @@ impl Kind for Spec {
                 match &self.id {
                     // A name may still belong to an older image: the id decides.
                     Some(id) => {
-                        let _ = writeln!(script, "docker tag {id} {reference} || {{ echo 'the archive does not hold the image {id}' >&2; exit 1; }}");
+                        let _ = writeln!(
+                            script,
+                            "docker tag {id} {reference} || {{ echo 'the archive does not hold the image {id}' >&2; exit 1; }}"
+                        );
                     }
                     None => {
                         let _ = write!(
@@ -201,7 +215,7 @@ impl Kind for Spec {
             None => match &self.digest {
                 Some(digest) => {
                     let pinned = quote(&format!("{}@{digest}", self.repository()));
-                    let _ = write!(script, "docker pull {pinned} && docker tag {pinned} {reference} || exit 1\n");
+                    let _ = writeln!(script, "docker pull {pinned} && docker tag {pinned} {reference} || exit 1");
                 }
                 None => {
                     let _ = writeln!(script, "docker pull {reference} || exit 1");
@@ -289,7 +303,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let archive = dir.path().join("a.tar");
         std::fs::write(&archive, "12345").unwrap();
-        let loaded = spec(&format!(r#"{{"reference": "registry:2.8.3", "archive": {archive:?}, "sha256": "{}", "id": "{ID}"}}"#, "c".repeat(64)));
+        let loaded =
+            spec(&format!(r#"{{"reference": "registry:2.8.3", "archive": {archive:?}, "sha256": "{}", "id": "{ID}"}}"#, "c".repeat(64)));
         let action = loaded.apply(&None).remove(0);
         assert_eq!(action.stdin, Some(Payload::File { path: archive, len: 5 }));
         shellcheck(&action.script);
@@ -319,7 +334,8 @@ mod scratch {
         let id = run("docker image inspect --format '{{.Id}}' busybox:1.36", b"").1.trim().to_owned();
         let sum = std::process::Command::new("sha256sum").arg(&archive).output().unwrap();
         let sum = String::from_utf8_lossy(&sum.stdout)[..64].to_owned();
-        let json = |reference: &str, sha256: &str| serde_json::json!({"reference": reference, "archive": archive, "id": id, "sha256": sha256});
+        let json =
+            |reference: &str, sha256: &str| serde_json::json!({"reference": reference, "archive": archive, "id": id, "sha256": sha256});
         // as its own name, and under a name that the archive does not know
         for reference in ["busybox:1.36", "registry.lab.example:5000/probe:1"] {
             let spec: Spec = serde_json::from_value(json(reference, &sum)).unwrap();

@@ -1,5 +1,6 @@
 //! Tests against a real host: `POCLAB_SCRATCH=NAME cargo test --lib -- --ignored scratch`, where NAME is a running
-//! container of a rehearsal host's image (systemd as process 1) that may be changed at will.
+//! container with systemd as process 1 that may be changed at will; it has firewalld (iptables backend), Docker and the
+//! image busybox:1.36 (a shell and `sleep`).
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};

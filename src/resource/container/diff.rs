@@ -75,14 +75,17 @@ pub fn configuration(spec: &Spec, found: &Found, image: Option<&Image>) -> Vec<S
             published(address, &binding.host_port, container)
         })
     });
-    let wanted = spec.publish.iter().filter_map(|text| publication(text)).map(|(address, host, container)| published(&address, &host, &container));
+    let wanted =
+        spec.publish.iter().filter_map(|text| publication(text)).map(|(address, host, container)| published(&address, &host, &container));
     differs("published ports", list(bound), list(wanted));
     let options: BTreeSet<&str> = host.security_opt.iter().flatten().map(|option| option_name(option)).collect();
     for option in spec.security_opt.iter().filter(|option| !options.contains(option_name(option))) {
         changes.push(format!("security option {option} is missing"));
     }
     // Docker adds `label=disable` itself only for privileged containers and those that share the host's PIDs.
-    for option in host.security_opt.iter().flatten().filter(|have| !spec.security_opt.iter().any(|want| option_name(want) == option_name(have))) {
+    for option in
+        host.security_opt.iter().flatten().filter(|have| !spec.security_opt.iter().any(|want| option_name(want) == option_name(have)))
+    {
         changes.push(format!("unknown security option {option}"));
     }
     let labels = config.labels.clone().unwrap_or_default();

@@ -129,8 +129,9 @@ fn publication(text: &str) -> Option<(String, String, String)> {
     let (container, host, address) = (parts.next()?, parts.next()?, parts.next().unwrap_or_default());
     let good = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
     let addressed = address.is_empty() || address.parse::<std::net::Ipv4Addr>().is_ok();
-    (good(container) && good(host) && addressed && matches!(protocol, "tcp" | "udp"))
-        .then(|| (if address == "0.0.0.0" { String::new() } else { address.to_owned() }, host.to_owned(), format!("{container}/{protocol}")))
+    (good(container) && good(host) && addressed && matches!(protocol, "tcp" | "udp")).then(|| {
+        (if address == "0.0.0.0" { String::new() } else { address.to_owned() }, host.to_owned(), format!("{container}/{protocol}"))
+    })
 }
 
 impl Kind for Spec {
@@ -156,7 +157,12 @@ impl Kind for Spec {
         if self.network == "host" && !self.publish.is_empty() {
             errors.push("publish has no effect with network: host; use network: bridge, or leave publish out".to_owned());
         }
-        errors.extend(self.publish.iter().filter(|p| publication(p).is_none()).map(|p| format!("`{p}` is not a publication: write 8080:80 or 127.0.0.1:8080:80/tcp")));
+        errors.extend(
+            self.publish
+                .iter()
+                .filter(|p| publication(p).is_none())
+                .map(|p| format!("`{p}` is not a publication: write 8080:80 or 127.0.0.1:8080:80/tcp")),
+        );
         for volume in &self.volumes {
             let parts: Vec<&str> = volume.split(':').collect();
             let options = parts.get(2).copied().unwrap_or("rw").split(',').all(|o| matches!(o, "ro" | "rw" | "z" | "Z"));

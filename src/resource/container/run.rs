@@ -58,16 +58,15 @@ fn create(spec: &Spec, script: &mut String) -> Option<Payload> {
             env.len()
         );
     }
-    let _ = writeln!(script, "docker image inspect {image} >/dev/null 2>&1 || {{ echo 'image' {image} 'is not on this host' >&2; exit 1; }}");
+    let _ =
+        writeln!(script, "docker image inspect {image} >/dev/null 2>&1 || {{ echo 'image' {image} 'is not on this host' >&2; exit 1; }}");
     for source in spec.volumes.iter().filter_map(|volume| volume.split(':').next()).filter(|source| source.starts_with('/')) {
         // Docker would make an empty folder of it.
         let source = quote(source);
         let _ = writeln!(script, "[ -e {source} ] || {{ echo {source} 'does not exist: it cannot be mounted' >&2; exit 1; }}");
     }
-    let _ = writeln!(
-        script,
-        "if docker inspect --type container {name} >/dev/null 2>&1; then docker rm -f {name} >/dev/null || exit 1; fi"
-    );
+    let _ =
+        writeln!(script, "if docker inspect --type container {name} >/dev/null 2>&1; then docker rm -f {name} >/dev/null || exit 1; fi");
     let mut options: Vec<String> = Vec::new();
     let mut option = |key: &str, value: &str| options.push(format!("{key}={}", quote(value)));
     option("--name", &spec.name);
@@ -90,6 +89,10 @@ fn create(spec: &Spec, script: &mut String) -> Option<Payload> {
     }
     options.push(image);
     options.extend(spec.command.iter().map(|word| quote(word)));
-    let _ = writeln!(script, "docker run -d {} >/dev/null || {{ docker rm -f {name} >/dev/null 2>&1; exit 1; }}\npoclab_wait", options.join(" "));
+    let _ = writeln!(
+        script,
+        "docker run -d {} >/dev/null || {{ docker rm -f {name} >/dev/null 2>&1; exit 1; }}\npoclab_wait",
+        options.join(" ")
+    );
     (!env.is_empty()).then(|| Payload::Bytes(env.into_bytes()))
 }

@@ -20,7 +20,9 @@ fn probe() -> Spec {
 }
 
 fn published() -> Spec {
-    spec(r#"{"name": "pub", "image": "busybox:1.36", "network": "bridge", "command": ["sleep", "1000"], "restart": "no", "publish": ["127.0.0.1:8080:80", "9090:90/udp"]}"#)
+    spec(
+        r#"{"name": "pub", "image": "busybox:1.36", "network": "bridge", "command": ["sleep", "1000"], "restart": "no", "publish": ["127.0.0.1:8080:80", "9090:90/udp"]}"#,
+    )
 }
 
 /// The recorded `docker inspect`, on one line as the fragment prints it.
@@ -66,7 +68,11 @@ fn each_difference_is_exactly_one_change() {
         (r#""NetworkMode":"host""#, r#""NetworkMode":"default""#, "network is bridge, want host"),
         (r#""Name":"always""#, r#""Name":"no""#, "restart policy is no, want always"),
         (r#"["ALL"]"#, "null", "dropped capabilities is none, want ALL"),
-        (r#"["NET_BIND_SERVICE"]"#, r#"["CAP_NET_BIND_SERVICE","SYS_ADMIN"]"#, "added capabilities is NET_BIND_SERVICE SYS_ADMIN, want NET_BIND_SERVICE"),
+        (
+            r#"["NET_BIND_SERVICE"]"#,
+            r#"["CAP_NET_BIND_SERVICE","SYS_ADMIN"]"#,
+            "added capabilities is NET_BIND_SERVICE SYS_ADMIN, want NET_BIND_SERVICE",
+        ),
         (r#""Privileged":false"#, r#""Privileged":true"#, "privileged is true, want false"),
         (r#""ReadonlyRootfs":true"#, r#""ReadonlyRootfs":false"#, "read-only root is false, want true"),
         (r#"["no-new-privileges"]"#, "null", "security option no-new-privileges:true is missing"),
@@ -79,11 +85,7 @@ fn each_difference_is_exactly_one_change() {
         (r#""User":"0:0""#, r#""User":"1:1""#, "user is 1:1, want 0:0"),
         (r#""Labels":{"a":"b"}"#, r#""Labels":{}"#, "label a is missing"),
         (r#""Image":"busybox:1.36""#, r#""Image":"busybox:1.35""#, "image is busybox:1.35, want busybox:1.36"),
-        (
-            &*format!(r#""Image":"{image}""#),
-            r#""Image":"sha256:old""#,
-            &*format!("image is sha256:old, want {image} (busybox:1.36)"),
-        ),
+        (&*format!(r#""Image":"{image}""#), r#""Image":"sha256:old""#, &*format!("image is sha256:old, want {image} (busybox:1.36)")),
     ] {
         let damaged = host().replacen(from, to, 1);
         assert_ne!(damaged, host(), "{from}");
@@ -121,7 +123,11 @@ fn the_scripts() {
     let run = probe().apply(&none).remove(0);
     shellcheck(&run.script);
     insta::assert_snapshot!("run", run.script);
-    let labelled = Spec { relabel: Some(Relabel::Shared), volumes: vec!["/a:/a:ro".into(), "/b:/b".into(), "v:/c".into(), "/d:/d:Z".into()], ..published() };
+    let labelled = Spec {
+        relabel: Some(Relabel::Shared),
+        volumes: vec!["/a:/a:ro".into(), "/b:/b".into(), "v:/c".into(), "/d:/d:Z".into()],
+        ..published()
+    };
     assert_eq!(labelled.binds(), ["/a:/a:ro,z", "/b:/b:z", "v:/c", "/d:/d:Z"]);
     let stopped = observed(&probe(), &host().replacen(r#""Running":true"#, r#""Running":false"#, 1)).unwrap();
     let start = probe().apply(&stopped).remove(0);

@@ -79,7 +79,10 @@ impl Spec {
                 // After DNAT the destination port is the container's: the published one is only known to conntrack.
                 rules.push((
                     10,
-                    format!("{source}-i {interface} -p {} -m conntrack --ctorigdstport {} --ctdir ORIGINAL -j RETURN", flow.protocol, flow.port),
+                    format!(
+                        "{source}-i {interface} -p {} -m conntrack --ctorigdstport {} --ctdir ORIGINAL -j RETURN",
+                        flow.protocol, flow.port
+                    ),
                 ));
             }
         }
@@ -152,7 +155,8 @@ fn place(both: bool) -> &'static str {
 
 /// Established connections first, drops last. (The order among flows does not matter, and firewalld does not promise one.)
 fn in_order(live: &[String]) -> bool {
-    let drops_end = live.iter().position(|rule| rule.ends_with("-j DROP")).is_none_or(|at| live[at..].iter().all(|rule| rule.ends_with("-j DROP")));
+    let drops_end =
+        live.iter().position(|rule| rule.ends_with("-j DROP")).is_none_or(|at| live[at..].iter().all(|rule| rule.ends_with("-j DROP")));
     live.first().is_some_and(|rule| rule.contains("RELATED,ESTABLISHED")) && drops_end
 }
 
@@ -225,12 +229,18 @@ impl Kind for Spec {
                 "  poclab_reload || { echo 'firewalld did not take the rules for published ports: see journalctl -u firewalld' >&2; exit 1; }\n",
             );
         }
-        let deletes = repairs.iter().filter_map(|repair| match repair { Repair::Delete(rule) => Some(rule), _ => None });
+        let deletes = repairs.iter().filter_map(|repair| match repair {
+            Repair::Delete(rule) => Some(rule),
+            _ => None,
+        });
         let deletes: Vec<&String> = deletes.collect();
         if repairs.contains(&Repair::Write) || !deletes.is_empty() {
             // A reload puts back direct rules that firewalld knows at runtime only: it must forget them.
-            let known: Vec<String> =
-                self.rules(self.names(observed)).iter().map(|(priority, rule)| format!("-e {}", quote(&format!("{priority} {rule}")))).collect();
+            let known: Vec<String> = self
+                .rules(self.names(observed))
+                .iter()
+                .map(|(priority, rule)| format!("-e {}", quote(&format!("{priority} {rule}"))))
+                .collect();
             let _ = write!(
                 script,
                 "  firewall-cmd --direct --get-rules ipv4 filter DOCKER-USER | grep -vxF {} | while IFS= read -r poclab_l; do\n\
@@ -241,7 +251,10 @@ impl Kind for Spec {
         for rule in deletes {
             let words: Vec<String> = command_words(rule).iter().map(|word| quote(word)).collect();
             let rule = words.join(" ");
-            let _ = writeln!(script, "  while iptables -w -C DOCKER-USER {rule} 2>/dev/null; do iptables -w -D DOCKER-USER {rule} || exit 1; done");
+            let _ = writeln!(
+                script,
+                "  while iptables -w -C DOCKER-USER {rule} 2>/dev/null; do iptables -w -D DOCKER-USER {rule} || exit 1; done"
+            );
         }
         if repairs.contains(&Repair::Docker) {
             script.push_str("  if systemctl is-active --quiet docker; then poclab_docker_restart && poclab_docker_back || exit 1; fi\n");
@@ -256,7 +269,10 @@ impl Spec {
     fn write(&self, interfaces: &[String]) -> String {
         let mut lines = vec!["  <chain ipv=\"ipv4\" table=\"filter\" chain=\"DOCKER-USER\"/>".to_owned()];
         for (priority, rule) in self.rules(interfaces) {
-            lines.push(format!("  <rule ipv=\"ipv4\" table=\"filter\" chain=\"DOCKER-USER\" priority=\"{priority}\">{}</rule>", escape(rule.as_str())));
+            lines.push(format!(
+                "  <rule ipv=\"ipv4\" table=\"filter\" chain=\"DOCKER-USER\" priority=\"{priority}\">{}</rule>",
+                escape(rule.as_str())
+            ));
         }
         lines.push("</direct>".to_owned());
         let lines: Vec<String> = lines.iter().map(|line| quote(line)).collect();

@@ -59,7 +59,9 @@ impl Observed {
         let addresses = sections.content("addresses").unwrap_or_default();
         match sections.value("addresses") {
             Some("0") => {}
-            Some(status) => return Err(format!("ip addr ended with exit status {status}: {}", addresses.lines().last().unwrap_or("nothing"))),
+            Some(status) => {
+                return Err(format!("ip addr ended with exit status {status}: {}", addresses.lines().last().unwrap_or("nothing")));
+            }
             None => return Err("the observation ended early".to_owned()),
         }
         let rules = match sections.value("rules") {

@@ -19,7 +19,8 @@ fn show(name: &str, text: &str) -> String {
 
 /// A rehearsal host as recorded.
 fn host() -> String {
-    let direct = golden("$ cat /etc/firewalld/direct.xml").replace("-i eth9 -s 10.0.0.12/32", "-s 10.0.0.12/32 -i eth9").replace("eth9", "eth0");
+    let direct =
+        golden("$ cat /etc/firewalld/direct.xml").replace("-i eth9 -s 10.0.0.12/32", "-s 10.0.0.12/32 -i eth9").replace("eth9", "eth0");
     [
         "@ installed yes\n".to_owned(),
         show("file /etc/firewalld/direct.xml", &direct),
@@ -55,7 +56,10 @@ fn a_recorded_host_is_in_sync() {
     let eth9 = spec(r#"{"interfaces": ["eth9"], "allow": [{"source": "10.0.0.12", "port": 80}]}"#);
     let recorded = [
         "@ installed yes\n@ running yes\n".to_owned(),
-        show("file /etc/firewalld/direct.xml", &golden("$ cat /etc/firewalld/direct.xml").replace("-i eth9 -s 10.0.0.12/32", "-s 10.0.0.12/32 -i eth9")),
+        show(
+            "file /etc/firewalld/direct.xml",
+            &golden("$ cat /etc/firewalld/direct.xml").replace("-i eth9 -s 10.0.0.12/32", "-s 10.0.0.12/32 -i eth9"),
+        ),
         show("addresses 0", ""),
         show("rules 0", &golden("$ iptables -S   # after the above")),
     ]
@@ -81,8 +85,18 @@ fn each_damage_is_exactly_one_change() {
             "unknown rule `-j ACCEPT` (permanent)",
             "poclab_put /etc/firewalld/direct.xml",
         ),
-        ("priority=\"100\">-i eth0 -j DROP", "priority=\"100\">-i eth1 -j DROP", "unknown rule `-i eth1 -j DROP` (permanent)", "poclab_put"),
-        ("|-A FORWARD -j DOCKER-USER\n", "", "forwarded packets meet no jump to it: Docker's chains are gone, before DOCKER-USER", "then poclab_docker_restart"),
+        (
+            "priority=\"100\">-i eth0 -j DROP",
+            "priority=\"100\">-i eth1 -j DROP",
+            "unknown rule `-i eth1 -j DROP` (permanent)",
+            "poclab_put",
+        ),
+        (
+            "|-A FORWARD -j DOCKER-USER\n",
+            "",
+            "forwarded packets meet no jump to it: Docker's chains are gone, before DOCKER-USER",
+            "then poclab_docker_restart",
+        ),
         (
             "|-A FORWARD -j DOCKER-USER\n",
             "|-A FORWARD -j ACCEPT\n|-A FORWARD -j DOCKER-USER\n",
@@ -128,7 +142,9 @@ fn bare_hosts_and_failed_looks() {
     let bare = "@ installed no\n@ addresses 0\n|2: eth0@if7    inet 10.0.0.11/24 brd 10.0.0.255 scope global eth0\\ valid_lft forever\n";
     assert_eq!(drift(&policy(), bare), ["firewalld is not installed: 1 flows to allow, all else to drop"]);
     insta::assert_snapshot!(script(&policy(), bare));
-    assert!(observed(&policy(), "@ installed yes\n@ addresses 0\n|3: docker0    inet 172.17.0.1/16\n").unwrap_err().contains("no interface"));
+    assert!(
+        observed(&policy(), "@ installed yes\n@ addresses 0\n|3: docker0    inet 172.17.0.1/16\n").unwrap_err().contains("no interface")
+    );
     assert!(observed(&policy(), "@ installed yes\n@ addresses 127\n|sh: ip: not found\n").is_err());
     assert!(observed(&policy(), &host().replacen("@ rules 0", "@ rules 4", 1)).is_err());
 }
@@ -171,7 +187,9 @@ fn scratch_host() {
         repair(&spec);
         ok("firewall-cmd --reload; sleep 1");
         let again = plan(&spec);
-        if damage.contains("FORWARD -j ACCEPT") { continue; }
+        if damage.contains("FORWARD -j ACCEPT") {
+            continue;
+        }
         assert_eq!(again, [""; 0], "{damage}: after a reload");
     }
     // one flow less: it is gone at runtime, too

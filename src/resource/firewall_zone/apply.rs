@@ -23,12 +23,20 @@ pub fn actions(spec: &Spec, findings: &[Finding]) -> Vec<Action> {
     if fixes.is_empty() {
         return Vec::new();
     }
-    let permanent = fixes.iter().any(|fix| !matches!(fix, Fix::Runtime(..) | Fix::Kernel(..) | Fix::Reload | Fix::DefaultZone | Fix::ForgetPassthroughs));
+    let permanent = fixes
+        .iter()
+        .any(|fix| !matches!(fix, Fix::Runtime(..) | Fix::Kernel(..) | Fix::Reload | Fix::DefaultZone | Fix::ForgetPassthroughs));
     let default_zone = fixes.contains(&Fix::DefaultZone);
     let mut script = String::from(RELOAD);
     script.push_str(PUT);
     // What was only closed at runtime is opened again when nobody confirms.
-    let undo: Vec<&Vec<String>> = fixes.iter().filter_map(|fix| match fix { Fix::Runtime(_, undo) => undo.as_ref(), _ => None }).collect();
+    let undo: Vec<&Vec<String>> = fixes
+        .iter()
+        .filter_map(|fix| match fix {
+            Fix::Runtime(_, undo) => undo.as_ref(),
+            _ => None,
+        })
+        .collect();
     script.push_str(&arm(&revert(spec, &undo)));
     let mut stdin = None;
     if fixes.contains(&Fix::WriteZone) {
@@ -96,12 +104,14 @@ pub fn actions(spec: &Spec, findings: &[Finding]) -> Vec<Action> {
     }
     script.push_str(&online);
     script.push_str("else\n");
-    script.push_str("  :\n");
     for fix in &fixes {
         if let Fix::Kernel(chain, words) = fix {
             script.push_str(&delete(chain, words));
         }
     }
+    // The first start happens while the timer is armed, so that the confirmation proves the new policy and not the old openness.
+    // Where it cannot start, the service resource says why.
+    script.push_str("  if systemctl start firewalld 2>/dev/null; then poclab_docker_back || exit 1; fi\n");
     script.push_str("fi\n");
     vec![Action { label: format!("set the firewall policy of zone {}", spec.name), script, stdin, starts: None }]
 }

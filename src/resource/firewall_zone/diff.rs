@@ -41,7 +41,10 @@ pub enum Fix {
 pub fn findings(spec: &Spec, observed: &Observed) -> Vec<Finding> {
     let mut found = Vec::new();
     if !observed.installed {
-        found.push(finding(format!("firewalld is not installed: {} flows to allow", spec.allow.len()), vec![Fix::WriteZone, Fix::DefaultZone]));
+        found.push(finding(
+            format!("firewalld is not installed: {} flows to allow", spec.allow.len()),
+            vec![Fix::WriteZone, Fix::DefaultZone],
+        ));
         return found;
     }
     if observed.runtime.is_none() {
@@ -148,7 +151,9 @@ fn remove_source(zone: &str, source: &str) -> Fix {
 
 /// What the kernel makes of the zone; firewalld's own word has been found right before.
 fn kernel(spec: &Spec, rules: &Rules, found: &mut Vec<Finding>) {
-    if !rules.of("INPUT").any(|rule| rule == "-j INPUT_ZONES") || !rules.of("INPUT").any(|rule| rule.contains("-j REJECT") || rule == "-j DROP") {
+    if !rules.of("INPUT").any(|rule| rule == "-j INPUT_ZONES")
+        || !rules.of("INPUT").any(|rule| rule.contains("-j REJECT") || rule == "-j DROP")
+    {
         found.push(finding("the kernel's rules are gone although firewalld runs: nothing is enforced", vec![Fix::Reload]));
         return;
     }
@@ -176,10 +181,15 @@ fn kernel(spec: &Spec, rules: &Rules, found: &mut Vec<Finding>) {
         unknown.extend(rules.rules.iter().filter(|(c, _)| *c == chain).map(|(_, rule)| (chain.clone(), rule.as_str())));
     }
     if spec.target != "ACCEPT" {
-        unknown.extend(rules.of(&base).filter(|rule| rule.ends_with("-j ACCEPT") && *rule != "-p icmp -j ACCEPT").map(|rule| (base.clone(), rule)));
+        unknown.extend(
+            rules.of(&base).filter(|rule| rule.ends_with("-j ACCEPT") && *rule != "-p icmp -j ACCEPT").map(|rule| (base.clone(), rule)),
+        );
     }
     for (chain, rule) in unknown {
-        found.push(finding(format!("unknown rule `-A {chain} {rule}` in the kernel (runtime)"), vec![Fix::Kernel(chain, command_words(rule))]));
+        found.push(finding(
+            format!("unknown rule `-A {chain} {rule}` in the kernel (runtime)"),
+            vec![Fix::Kernel(chain, command_words(rule))],
+        ));
     }
 }
 

@@ -89,7 +89,10 @@ impl Kind for Spec {
             || (self.ssh_port == 22 && self.services.iter().any(|s| s == "ssh"))
             || self.target == "ACCEPT";
         if self.default && !ssh {
-            errors.push(format!("nobody could reach sshd: no flow allows port {}/tcp; add one to `flows` (from: [operators])", self.ssh_port));
+            errors.push(format!(
+                "nobody could reach sshd: no flow allows port {}/tcp; add one to `flows` (from: [operators])",
+                self.ssh_port
+            ));
         }
         if !matches!(self.target.as_str(), "default" | "ACCEPT" | "DROP" | "%%REJECT%%") {
             errors.push(format!("target is `{}`: write default, DROP, %%REJECT%% or ACCEPT", self.target));

@@ -13,8 +13,6 @@ pub struct Observed {
     pub runtime: Option<Vec<Zone>>,
     /// Zones on disk, those of /etc before the shipped ones. `Err` = the file cannot be read as a zone.
     pub permanent: BTreeMap<String, Result<Zone, String>>,
-    /// Names of zones with a file in /etc/firewalld/zones.
-    pub own_files: Vec<String>,
     /// `DefaultZone` of firewalld.conf.
     pub default_zone: Option<String>,
     /// Whether firewalld uses the iptables backend, so that `rules` holds all of its rules.
@@ -74,7 +72,6 @@ impl Observed {
             installed: false,
             runtime: None,
             permanent: BTreeMap::new(),
-            own_files: Vec::new(),
             default_zone: None,
             iptables_backend: true,
             direct: Ok(Vec::new()),
@@ -108,7 +105,6 @@ impl Observed {
             let Some((folder, file)) = path.rsplit_once('/') else { continue };
             match (folder, file.strip_suffix(".xml")) {
                 ("/etc/firewalld/zones", Some(zone)) => {
-                    observed.own_files.push(zone.to_owned());
                     observed.permanent.insert(zone.to_owned(), read_zone(zone, &text));
                 }
                 ("/usr/lib/firewalld/zones", Some(zone)) => {

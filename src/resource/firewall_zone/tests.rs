@@ -69,12 +69,7 @@ fn each_damage_is_exactly_one_change() {
     let kernel = "-A IN_public_allow -s 10.0.0.11/32 -p tcp -m tcp --dport 5000 -j ACCEPT\n";
     for (from, to, want, does) in [
         // a port closed at runtime only
-        (
-            "|  ports: 22/tcp\n",
-            "|  ports: \n",
-            "port 22/tcp is missing (runtime)",
-            "firewall-cmd --zone=public --add-port=22/tcp",
-        ),
+        ("|  ports: 22/tcp\n", "|  ports: \n", "port 22/tcp is missing (runtime)", "firewall-cmd --zone=public --add-port=22/tcp"),
         // a rich rule opened at runtime only
         (
             &*format!("|{rich}"),
@@ -89,16 +84,36 @@ fn each_damage_is_exactly_one_change() {
             "unknown rule `port 23/tcp` (permanent)",
             "poclab_put /etc/firewalld/zones/public.xml",
         ),
-        ("|<zone>\n|  <short>public", "|<zone target=\"ACCEPT\">\n|  <short>public", "target is ACCEPT, want default (permanent)", "poclab_reload"),
-        ("|DefaultZone=public\n", "|DefaultZone=trusted\n", "the default zone is trusted, want public", "firewall-cmd --set-default-zone=public"),
-        ("|-A INPUT_ZONES -g IN_public\n", "|-A INPUT_ZONES -g IN_trusted\n", "the default zone is trusted, want public (runtime)", "--set-default-zone=public"),
+        (
+            "|<zone>\n|  <short>public",
+            "|<zone target=\"ACCEPT\">\n|  <short>public",
+            "target is ACCEPT, want default (permanent)",
+            "poclab_reload",
+        ),
+        (
+            "|DefaultZone=public\n",
+            "|DefaultZone=trusted\n",
+            "the default zone is trusted, want public",
+            "firewall-cmd --set-default-zone=public",
+        ),
+        (
+            "|-A INPUT_ZONES -g IN_public\n",
+            "|-A INPUT_ZONES -g IN_trusted\n",
+            "the default zone is trusted, want public (runtime)",
+            "--set-default-zone=public",
+        ),
         (
             "|trusted\n|  target: ACCEPT\n|  icmp-block-inversion: no\n|  interfaces: \n",
             "|trusted (active)\n|  target: ACCEPT\n|  icmp-block-inversion: no\n|  interfaces: eth0\n",
             "interface eth0 is in zone trusted (runtime)",
             "firewall-cmd --zone=public --change-interface=eth0",
         ),
-        ("|  interfaces: docker0\n", "|  interfaces: docker0 eth0\n", "interface eth0 is in zone docker (runtime)", "--zone=public --change-interface=eth0"),
+        (
+            "|  interfaces: docker0\n",
+            "|  interfaces: docker0 eth0\n",
+            "interface eth0 is in zone docker (runtime)",
+            "--zone=public --change-interface=eth0",
+        ),
         (
             "|<zone target=\"ACCEPT\"/>\n",
             "|<zone target=\"ACCEPT\"><source address=\"10.9.0.0/16\"/></zone>\n",
@@ -129,9 +144,19 @@ fn each_damage_is_exactly_one_change() {
             "unknown rule `-A IN_public_allow -j ACCEPT` in the kernel (runtime)",
             "iptables -w -D IN_public_allow -j ACCEPT",
         ),
-        (&format!("|{kernel}"), "", "the kernel's chain IN_public_allow lacks `-s 10.0.0.11/32 -p tcp -m tcp --dport 5000 -j ACCEPT`", "poclab_reload"),
+        (
+            &format!("|{kernel}"),
+            "",
+            "the kernel's chain IN_public_allow lacks `-s 10.0.0.11/32 -p tcp -m tcp --dport 5000 -j ACCEPT`",
+            "poclab_reload",
+        ),
         ("|-A INPUT -j INPUT_ZONES\n", "", "the kernel's rules are gone although firewalld runs: nothing is enforced", "poclab_reload"),
-        ("@ runtime 0\n", "@ override /etc/firewalld/services/ssh.xml\n@ runtime 0\n", "/etc/firewalld/services/ssh.xml changes what firewalld ships", "poclab_reload"),
+        (
+            "@ runtime 0\n",
+            "@ override /etc/firewalld/services/ssh.xml\n@ runtime 0\n",
+            "/etc/firewalld/services/ssh.xml changes what firewalld ships",
+            "poclab_reload",
+        ),
     ] {
         let damaged = host().replacen(from, to, 1);
         assert_ne!(damaged, host(), "{want}: nothing was damaged");
@@ -150,7 +175,8 @@ fn runtime_changes_do_not_reload() {
 
 #[test]
 fn a_flow_that_is_missing_everywhere_is_one_change() {
-    let more = spec(r#"{"allow": [{"source": "any", "port": 22}, {"source": "10.0.0.11", "port": 5000}, {"source": "10.0.0.0/24", "port": 80}]}"#);
+    let more =
+        spec(r#"{"allow": [{"source": "any", "port": 22}, {"source": "10.0.0.11", "port": 5000}, {"source": "10.0.0.0/24", "port": 80}]}"#);
     let rule = r#"rule family="ipv4" source address="10.0.0.0/24" port port="80" protocol="tcp" accept"#;
     assert_eq!(drift(&more, &host()), [format!("{rule} is missing (permanent and runtime)")]);
     let body = body(&script(&more, &host()));
@@ -183,7 +209,11 @@ fn centos_7_6_as_recorded() {
 fn bare_stopped_and_broken_hosts() {
     let spec = policy();
     assert_eq!(drift(&spec, "@ installed no\n"), ["firewalld is not installed: 2 flows to allow"]);
-    assert_eq!(script(&spec, "@ installed no\n").matches("poclab_put /etc/firewalld/zones/public.xml").count(), 2, "the policy and the rescue");
+    assert_eq!(
+        script(&spec, "@ installed no\n").matches("poclab_put /etc/firewalld/zones/public.xml").count(),
+        2,
+        "the policy and the rescue"
+    );
     let stopped = host().replacen("@ runtime 0\n", "@ runtime 252\n", 1);
     let empty = format!("{}@ rules 0\n|-P INPUT ACCEPT\n", &stopped[..stopped.find("@ rules").unwrap()]);
     assert_eq!(drift(&spec, &empty), ["firewalld does not run: nothing is enforced"]);
@@ -223,13 +253,13 @@ fn scratch_host() {
     };
     let confirm = || ok(crate::resource::confirm::CONFIRM);
     // before the first start
-    ok("systemctl stop docker docker.socket; systemctl kill -s TERM firewalld; sleep 2; rm -rf /etc/firewalld/zones/* /etc/firewalld/direct.xml /var/lib/poclab");
+    ok(
+        "systemctl stop docker docker.socket; systemctl kill -s TERM firewalld; sleep 2; rm -rf /etc/firewalld/zones/* /etc/firewalld/direct.xml /var/lib/poclab",
+    );
     let spec = policy();
     println!("{:?}", plan(&spec));
     let observed = crate::resource::scratch::look(&spec).unwrap();
     crate::resource::scratch::apply(&spec.apply(&observed)).unwrap();
-    assert_eq!(plan(&spec), ["firewalld does not run: nothing is enforced"]);
-    ok("systemctl start firewalld");
     assert_eq!(plan(&spec), [""; 0]);
     confirm();
     ok("systemctl reset-failed docker; systemctl start docker && sleep 1");
@@ -242,13 +272,28 @@ fn scratch_host() {
         ("firewall-cmd --zone=trusted --change-interface=eth0", "interface eth0 is in zone trusted (runtime)"),
         ("firewall-cmd --zone=trusted --add-source=10.8.0.0/16", "source 10.8.0.0/16 is in zone trusted (runtime)"),
         ("firewall-cmd --permanent --zone=trusted --add-source=10.8.0.0/16", "source 10.8.0.0/16 is in zone trusted (permanent)"),
-        ("iptables -I INPUT -p tcp --dport 23 -m comment --comment 'a \"b' -j ACCEPT", "unknown rule `-A INPUT -p tcp -m tcp --dport 23 -m comment --comment \"a \\\"b\" -j ACCEPT` (runtime)"),
+        (
+            "iptables -I INPUT -p tcp --dport 23 -m comment --comment 'a \"b' -j ACCEPT",
+            "unknown rule `-A INPUT -p tcp -m tcp --dport 23 -m comment --comment \"a \\\"b\" -j ACCEPT` (runtime)",
+        ),
         ("iptables -I FORWARD -s 10.8.0.1 -j ACCEPT", "unknown rule `-A FORWARD -s 10.8.0.1/32 -j ACCEPT` (runtime)"),
         ("iptables -I IN_public_allow -j ACCEPT", "unknown rule `-A IN_public_allow -j ACCEPT` in the kernel (runtime)"),
-        ("iptables -F IN_public_allow; iptables -A IN_public_allow -p tcp -m tcp --dport 22 -j ACCEPT", "the kernel's chain IN_public_allow lacks `-s 10.0.0.11/32 -p tcp -m tcp --dport 5000 -j ACCEPT`"),
-        ("firewall-cmd --direct --add-rule ipv4 filter INPUT 0 -p tcp --dport 23 -j ACCEPT", "unknown rule `-A INPUT_direct -p tcp -m tcp --dport 23 -j ACCEPT` (runtime)"),
-        ("firewall-cmd --permanent --direct --add-rule ipv4 filter INPUT 0 -p tcp --dport 23 -j ACCEPT", "unknown direct rule ipv4 filter INPUT 0 -p tcp --dport 23 -j ACCEPT (permanent)"),
-        ("firewall-cmd --direct --add-passthrough ipv4 -I INPUT -p tcp --dport 23 -j ACCEPT", "unknown rule `-A INPUT -p tcp -m tcp --dport 23 -j ACCEPT` (runtime)"),
+        (
+            "iptables -F IN_public_allow; iptables -A IN_public_allow -p tcp -m tcp --dport 22 -j ACCEPT",
+            "the kernel's chain IN_public_allow lacks `-s 10.0.0.11/32 -p tcp -m tcp --dport 5000 -j ACCEPT`",
+        ),
+        (
+            "firewall-cmd --direct --add-rule ipv4 filter INPUT 0 -p tcp --dport 23 -j ACCEPT",
+            "unknown rule `-A INPUT_direct -p tcp -m tcp --dport 23 -j ACCEPT` (runtime)",
+        ),
+        (
+            "firewall-cmd --permanent --direct --add-rule ipv4 filter INPUT 0 -p tcp --dport 23 -j ACCEPT",
+            "unknown direct rule ipv4 filter INPUT 0 -p tcp --dport 23 -j ACCEPT (permanent)",
+        ),
+        (
+            "firewall-cmd --direct --add-passthrough ipv4 -I INPUT -p tcp --dport 23 -j ACCEPT",
+            "unknown rule `-A INPUT -p tcp -m tcp --dport 23 -j ACCEPT` (runtime)",
+        ),
         ("cp /usr/lib/firewalld/services/ssh.xml /etc/firewalld/services/", "/etc/firewalld/services/ssh.xml changes what firewalld ships"),
         ("sed -i s/DefaultZone=.*/DefaultZone=trusted/ /etc/firewalld/firewalld.conf", "the default zone is trusted, want public"),
         ("firewall-cmd --set-default-zone=trusted", "the default zone is trusted, want public"),
@@ -266,7 +311,9 @@ fn scratch_host() {
     // nobody confirms: the host puts the old policy back
     let more = super::Spec { allow: vec![], services: vec!["ssh".into(), "http".into()], ..policy() };
     repair(&more);
-    ok("sed -i 's/^PATH=/PATH=/' /var/lib/poclab/confirm/poclab-revert-firewall/revert.sh; systemctl list-timers --all | grep poclab-revert-firewall");
+    ok(
+        "sed -i 's/^PATH=/PATH=/' /var/lib/poclab/confirm/poclab-revert-firewall/revert.sh; systemctl list-timers --all | grep poclab-revert-firewall",
+    );
     std::thread::sleep(std::time::Duration::from_secs(65));
     assert_eq!(plan(&spec), [""; 0]);
     let (status, out) = run(crate::resource::confirm::CONFIRM, b"");

@@ -46,14 +46,24 @@ fn setting(zone: &mut Zone, line: &str) {
         "source-ports" => zone.items.extend(words().map(Item::SourcePort)),
         "icmp-blocks" => zone.items.extend(words().map(Item::IcmpBlock)),
         "forward-ports" => zone.items.extend(words().map(Item::ForwardPort)),
-        "masquerade" if yes => { zone.items.insert(Item::Masquerade); }
-        "forward" if yes => { zone.items.insert(Item::Forward); }
-        "icmp-block-inversion" if yes => { zone.items.insert(Item::IcmpInversion); }
+        "masquerade" if yes => {
+            zone.items.insert(Item::Masquerade);
+        }
+        "forward" if yes => {
+            zone.items.insert(Item::Forward);
+        }
+        "icmp-block-inversion" if yes => {
+            zone.items.insert(Item::IcmpInversion);
+        }
         "masquerade" | "forward" | "icmp-block-inversion" | "rich rules" => {}
         // `port=80:proto=tcp:…` on a line of its own (later versions)
-        port if port.starts_with("port=") => { zone.items.insert(Item::ForwardPort(line.to_owned())); }
+        port if port.starts_with("port=") => {
+            zone.items.insert(Item::ForwardPort(line.to_owned()));
+        }
         _ if matches!(value, "" | "0" | "no") => {}
-        other => { zone.items.insert(Item::Other(other.to_owned(), value.to_owned())); }
+        other => {
+            zone.items.insert(Item::Other(other.to_owned(), value.to_owned()));
+        }
     }
 }
 
@@ -99,7 +109,13 @@ mod tests {
         let items: Vec<String> = zones[0].items.iter().map(ToString::to_string).collect();
         assert_eq!(
             items,
-            ["port 22/tcp", "forward port port=80:proto=tcp:toport=8080:toaddr=10.0.0.1", "forwarding inside the zone", "rule priority=\"-5\" accept", "shiny: on"]
+            [
+                "port 22/tcp",
+                "forward port port=80:proto=tcp:toport=8080:toaddr=10.0.0.1",
+                "forwarding inside the zone",
+                "rule priority=\"-5\" accept",
+                "shiny: on"
+            ]
         );
     }
 }

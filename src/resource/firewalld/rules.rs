@@ -141,7 +141,10 @@ mod tests {
 
     #[test]
     fn printed_rules_become_words() {
-        assert_eq!(command_words(r#"-m comment --comment "a \"b\" $c" -j ACCEPT"#), ["-m", "comment", "--comment", "a \"b\" $c", "-j", "ACCEPT"]);
+        assert_eq!(
+            command_words(r#"-m comment --comment "a \"b\" $c" -j ACCEPT"#),
+            ["-m", "comment", "--comment", "a \"b\" $c", "-j", "ACCEPT"]
+        );
         assert_eq!(command_words(r#"--comment "" x"#), ["--comment", "", "x"]);
     }
 }

@@ -35,7 +35,8 @@ pub fn read_zone(name: &str, text: &str) -> Result<Zone, String> {
                 path.push(tag);
             }
             Element::Close => {
-                if path.pop().as_deref() == Some("rule") && path.len() == 1
+                if path.pop().as_deref() == Some("rule")
+                    && path.len() == 1
                     && let Some(parts) = rule.take()
                 {
                     zone.items.insert(Item::Rich(parts.join(" ")));
@@ -97,7 +98,10 @@ fn words(tag: &str, attributes: &[(String, String)]) -> String {
 pub fn write_zone(zone: &Zone) -> String {
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n");
     let target = if zone.target == "default" { String::new() } else { format!(" target=\"{}\"", escape(zone.target.as_str())) };
-    xml.push_str(&format!("<zone{target}>\n  <short>{}</short>\n  <description>Managed by poclab: changes made here are undone.</description>\n", escape(zone.name.as_str())));
+    xml.push_str(&format!(
+        "<zone{target}>\n  <short>{}</short>\n  <description>Managed by poclab: changes made here are undone.</description>\n",
+        escape(zone.name.as_str())
+    ));
     for name in &zone.interfaces {
         xml.push_str(&format!("  <interface name=\"{}\"/>\n", escape(name.as_str())));
     }
@@ -251,7 +255,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let allow = |source: &str, port| Item::of(&Allow { source: source.to_owned().try_into().unwrap(), port, protocol: Default::default() });
+        let allow =
+            |source: &str, port| Item::of(&Allow { source: source.to_owned().try_into().unwrap(), port, protocol: Default::default() });
         let mut zone = Zone::new("public");
         zone.interfaces.insert("eth1".into());
         zone.items = [allow("any", 22), allow("10.0.0.11", 5000), Item::Service("ntp".into())].into();
