@@ -99,7 +99,8 @@ fn a_connection_that_died_between_two_scripts_is_noticed() {
 fn a_frozen_host_is_lost_after_three_keepalives() {
     need_sshd!();
     let sshd = Sshd::start();
-    let timeouts = Timeouts { keepalive: Duration::from_secs(2), ..Timeouts::default() };
+    // The idle limit only bounds the test, should keepalives not work.
+    let timeouts = Timeouts { keepalive: Duration::from_secs(2), idle: Duration::from_secs(25), ..Timeouts::default() };
     let mut transport = sshd.connect_with(SshTarget { timeouts, ..sshd.target() }, Sudo::Never, false).unwrap();
     let pid = stdout(&mut *transport, "echo $PPID");
     let started = Instant::now();
