@@ -42,6 +42,8 @@ const FLAGS: &[&str] = &[
     "--tmpfs=/tmp:exec,mode=1777",
     "--volume=/var/lib/docker",
     "--stop-signal=SIGRTMIN+3",
+    // a reboot ends the container with a status: this starts it again; `docker stop` does not count
+    "--restart=on-failure",
     // what a fresh box calls itself; its real name is the base role's work
     "--hostname=localhost.localdomain",
 ];
