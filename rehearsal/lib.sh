@@ -83,11 +83,15 @@ with_progress() {
     local text=$1 log=$2 start=$SECONDS pid said=0
     shift 2
     say "$text"
-    "$@" >"$log" 2>&1 &
+    # a password is asked for here, in the foreground, or not at all
+    if [ "$1" = as_root ] && [ "$(id -u)" -ne 0 ]; then sudo -v || die "this needs root, and sudo said no"; fi
+    # a process group of its own: an interrupt must end all of it, whatever it has started
+    set -m
+    "$@" >"$log" 2>&1 </dev/null &
     pid=$!
-    # an interrupt must not leave the child running behind our back
+    set +m
     # shellcheck disable=SC2064 # the process id of now is meant
-    trap "kill $pid 2>/dev/null || true; wait $pid 2>/dev/null || true; say 'interrupted: what was half-built is removed'; exit 130" INT TERM
+    trap "end_group $pid; say 'interrupted: what was half-built is removed'; exit 130" INT TERM
     while kill -0 "$pid" 2>/dev/null; do
         sleep 0.5
         if [ $((SECONDS - start - said)) -ge 15 ]; then
@@ -101,6 +105,19 @@ with_progress() {
         die "failed: $text (log above)"
     fi
     say "  done in $((SECONDS - start)) s"
+}
+
+# end a process group that we started, and wait until it has cleaned up behind itself
+end_group() {
+    local i
+    kill -TERM -- "-$1" 2>/dev/null || as_root kill -TERM -- "-$1" 2>/dev/null || true
+    for i in $(seq 150); do
+        # an empty group: nobody is left to send a signal to (as root, else "not permitted" would look the same)
+        as_root kill -0 -- "-$1" 2>/dev/null || return 0
+        [ "$i" -ne 10 ] || say "interrupted: waiting for the step to clean up"
+        sleep 0.2
+    done
+    as_root kill -KILL -- "-$1" 2>/dev/null || true
 }
 
 # The apt sources of $SUITE, as one-line entries, into the file $1. First choice: what this machine is
