@@ -1,5 +1,6 @@
 //! One role on one host: apply, run handlers and look again, all in one exec.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Instant;
 
@@ -10,10 +11,10 @@ use crate::resource::{State, confirm};
 use crate::ssh::{Output, SshError};
 
 use super::facts::PENDING_DIR;
-use super::observe::{self, Observation};
+use super::observe::{self, Observation, Place};
 use super::plan::{self, NodePlan, pending_name};
 use super::session::{Session, Wires};
-use super::{Event, hint};
+use super::{Event, changes, hint};
 
 /// Lines of a failing step's output that are shown.
 const OUTPUT_LINES: usize = 20;
@@ -47,6 +48,8 @@ pub struct HostRun<'a> {
     pub session: Session<'a>,
     /// The newest observation of each resource.
     pub observation: Observation,
+    /// Differences that were reported already.
+    pub reported: BTreeSet<Place>,
 }
 
 /// Brings one node into the desired state; returns the labels of the resources that were changed.
@@ -68,6 +71,9 @@ pub fn node<'a>(lab: &Lab, index: usize, later: &[usize], run: &mut HostRun<'a>,
         }
         if plan.steps.is_empty() && plan.handlers.is_empty() {
             break;
+        }
+        for &i in &plan.changed {
+            changes::report(lab, (index, i), run, wires);
         }
         if round == 0 {
             let steps = plan.steps.len() + plan.handlers.len();

@@ -1,6 +1,7 @@
 //! Observe, plan, apply, verify. Prints nothing: it sends [`Event`]s.
 
 mod apply;
+mod changes;
 mod event;
 mod facts;
 mod hint;

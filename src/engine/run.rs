@@ -1,7 +1,6 @@
 //! The three runs: bootstrap, plan, verify.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, PoisonError};
@@ -12,17 +11,16 @@ use rayon::prelude::*;
 use crate::base::Exit;
 use crate::base::frame::ScriptBuilder;
 use crate::lab::{Host, Lab};
-use crate::resource::State;
 use crate::ssh::{Connector, SshError};
 
 use super::apply::{self, HostRun};
-use super::observe::{self, Observation, Place};
+use super::observe::{self, Observation};
 use super::plan::{self, NodePlan};
 use super::reach::HostReach;
 use super::schedule::{self, Ended};
 use super::session::{Session, Wires};
 use super::summary::Tally;
-use super::{Event, RunKind, verify};
+use super::{Event, RunKind, changes, verify};
 
 /// What a run is narrowed to. Empty lists mean everything.
 #[derive(Debug, Clone, Default)]
@@ -173,7 +171,7 @@ impl<'a> Engine<'a> {
             roles: roles.into_iter().cloned().collect(),
             started: time::OffsetDateTime::now_utc().format(&time::format_description::well_known::Rfc3339).unwrap_or_default(),
         });
-        Tally::new(self.lab, hosts, self.nodes())
+        Tally::new(self.lab, hosts, self.nodes(), kind == RunKind::Plan)
     }
 
     fn look(&self, hosts: &[usize]) -> Vec<(usize, Result<HostRun<'a>, String>)> {
@@ -204,7 +202,7 @@ impl<'a> Engine<'a> {
                 }),
                 Err(error) => self.send(Event::HostFailed { host: host.name.clone(), error: error.clone() }),
             }
-            (h, seen.map(|observation| HostRun { session, observation }))
+            (h, seen.map(|observation| HostRun { session, observation, reported: BTreeSet::new() }))
         };
         match rayon::ThreadPoolBuilder::new().num_threads(self.parallel.max(1)).build() {
             Ok(pool) => pool.install(|| hosts.par_iter().map(look_at).collect()),
@@ -231,14 +229,14 @@ impl<'a> Engine<'a> {
     fn report_plans(&self, slots: &[Slot<'a>], tally: &Tally, planning: bool) -> bool {
         let mut stuck = false;
         for (host, slot) in slots.iter().enumerate() {
-            let slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(run) = slot.as_ref() else { continue };
+            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(run) = slot.as_mut() else { continue };
             let mut changes_before = false;
             for node in self.nodes_on(host) {
                 let plan = plan::node(self.lab, node, &run.observation);
                 changes_before |= !plan.changed.is_empty() || !plan.handlers.is_empty();
                 tally.planned(node, &plan);
-                self.report_plan(node, &plan, &run.observation, changes_before);
+                self.report_plan(node, &plan, run, changes_before);
                 stuck |= !plan.unknown.is_empty() && !changes_before;
                 if planning {
                     let pending = plan.left_over.len();
@@ -250,11 +248,11 @@ impl<'a> Engine<'a> {
         stuck
     }
 
-    fn report_plan(&self, index: usize, plan: &NodePlan, observation: &Observation, deferred: bool) {
+    fn report_plan(&self, index: usize, plan: &NodePlan, run: &mut HostRun<'a>, deferred: bool) {
         let node = &self.lab.nodes[index];
         let host = &self.lab.hosts[node.host].name;
         for &i in &plan.changed {
-            self.report_change((index, i), observation);
+            changes::report(self.lab, (index, i), run, &self.wires());
         }
         for (i, why) in &plan.skipped {
             self.send(Event::ResourceSkipped {
@@ -283,19 +281,6 @@ impl<'a> Engine<'a> {
                 origin: String::new(),
             });
         }
-    }
-
-    fn report_change(&self, (index, i): Place, observation: &Observation) {
-        let node = &self.lab.nodes[index];
-        let Some(State::Drift(changes)) = observation.states.get(&(index, i)).map(|assessment| &assessment.state) else { return };
-        self.send(Event::Change {
-            host: self.lab.hosts[node.host].name.clone(),
-            role: node.role.clone(),
-            resource: node.resources[i].label(),
-            reasons: changes.iter().map(|change| change.what.clone()).collect(),
-            diff: changes.iter().find_map(|change| change.diff.clone()),
-            origin: node.resources[i].origin.clone(),
-        });
     }
 
     fn apply_all(&self, slots: &[Slot<'a>], tally: &Tally) {
@@ -377,7 +362,7 @@ impl<'a> Engine<'a> {
     }
 
     fn finish(&self, tally: Tally, exit: Exit) -> Exit {
-        self.send(Event::RunDone(Box::new(tally.summary(exit, Path::new(&self.lab.state_dir)))));
+        self.send(Event::RunDone(Box::new(tally.summary(exit))));
         exit
     }
 }

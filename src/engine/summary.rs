@@ -1,7 +1,6 @@
 //! Collects what a run came to.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -17,6 +16,7 @@ pub struct Tally<'a> {
     lab: &'a Lab,
     started: Instant,
     nodes: Vec<usize>,
+    planning: bool,
     inner: Mutex<Inner>,
 }
 
@@ -25,17 +25,19 @@ struct Inner {
     summary: Summary,
     hosts: BTreeMap<usize, HostSummary>,
     roles: BTreeMap<usize, RoleTime>,
+    /// Resources per node that could not be looked at (yet).
+    unknown: BTreeMap<usize, usize>,
 }
 
 impl<'a> Tally<'a> {
     /// Starts counting.
-    pub fn new(lab: &'a Lab, hosts: Vec<usize>, nodes: Vec<usize>) -> Self {
+    pub fn new(lab: &'a Lab, hosts: Vec<usize>, nodes: Vec<usize>, planning: bool) -> Self {
         let hosts = hosts.into_iter().map(|h| {
             let host = &lab.hosts[h];
             (h, HostSummary { name: host.name.clone(), address: host.address.to_string(), ..HostSummary::default() })
         });
         let inner = Inner { hosts: hosts.collect(), ..Inner::default() };
-        Self { lab, started: Instant::now(), nodes, inner: Mutex::new(inner) }
+        Self { lab, started: Instant::now(), nodes, planning, inner: Mutex::new(inner) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -61,14 +63,19 @@ impl<'a> Tally<'a> {
     pub fn planned(&self, node: usize, plan: &NodePlan) {
         let mut inner = self.lock();
         inner.summary.resources += self.lab.nodes[node].resources.len();
-        inner.summary.unknown += plan.unknown.len();
+        inner.unknown.insert(node, plan.unknown.len());
         inner.summary.skipped += plan.skipped.len();
     }
 
     /// A node ended.
     pub fn node(&self, node: usize, state: &str, changed: usize, seconds: f64) {
         let role = RoleTime { role: self.lab.nodes[node].role.clone(), seconds, changed, state: state.to_owned() };
-        self.lock().roles.insert(node, role);
+        let mut inner = self.lock();
+        if matches!(state, "ok" | "changed") && !self.planning {
+            // It was applied, so everything in it has been looked at since.
+            inner.unknown.remove(&node);
+        }
+        inner.roles.insert(node, role);
     }
 
     /// Whether a node was counted.
@@ -107,10 +114,11 @@ impl<'a> Tally<'a> {
     }
 
     /// The summary.
-    pub fn summary(self, exit: Exit, _state_dir: &Path) -> Summary {
+    pub fn summary(self, exit: Exit) -> Summary {
         let lab = self.lab;
         let inner = self.inner.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut summary = inner.summary;
+        summary.unknown = inner.unknown.values().sum();
         let mut hosts = inner.hosts;
         for node in self.nodes {
             let role = inner.roles.get(&node).cloned().unwrap_or_default();
