@@ -38,7 +38,10 @@ pub fn docker<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
 
 /// Runs a docker command, gives its stdout.
 pub fn run<'a>(what: &str, args: impl IntoIterator<Item = &'a str>) -> anyhow::Result<String> {
-    let output = docker(args).stdin(Stdio::null()).output().with_context(|| format!("{what}: cannot start docker; run rehearsal/install-prerequisites"))?;
+    let output = docker(args)
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("{what}: cannot start docker; run rehearsal/install-prerequisites"))?;
     text(what, output)
 }
 
@@ -97,10 +100,13 @@ mod tests {
     #[test]
     fn docker_ps_of_20_10() {
         // recorded from docker 20.10.24
-        let text = r#"{"Command":"\"/usr/lib/poclab-reh…\"","CreatedAt":"2026-11-21 08:19:36 +0000 UTC","ID":"6f1d7a2e2f0c","Image":"poclab/rehearsal-host:dcc40c931d61","Labels":"poclab.rehearsal=/tmp/x","LocalVolumes":"1","Mounts":"/srv","Names":"poclab-app","Networks":"poclab","Ports":"","RunningFor":"1 minute ago","Size":"0B","State":"running","Status":"Up About a minute"}
+        let text = r#"{"Command":"\"/usr/lib/poclab-reh…\"","CreatedAt":"2026-11-21 08:19:35 +0000 UTC","ID":"0d17a4bccabd","Image":"poclab/rehearsal-host:dcc40c931d61","Labels":"poclab.rehearsal.host=gitlab,poclab.rehearsal.image=host,poclab.rehearsal=/tmp/rehearsal-state","LocalVolumes":"1","Mounts":"/root/.cache/p…,6099017b9d73a2…","Names":"poclab-gitlab","Networks":"poclab","Platform":null,"Ports":"","RunningFor":"15 minutes ago","Size":"8.4MB (virtual 311MB)","State":"running","Status":"Up 15 minutes"}
 "#;
         let found = parse_containers(text).unwrap();
-        assert_eq!(found, [Container { name: "poclab-app".into(), state: "running".into(), image: "poclab/rehearsal-host:dcc40c931d61".into() }]);
+        assert_eq!(
+            found,
+            [Container { name: "poclab-gitlab".into(), state: "running".into(), image: "poclab/rehearsal-host:dcc40c931d61".into() }]
+        );
         assert!(parse_containers("").unwrap().is_empty());
         assert!(parse_containers("{}\n").is_err());
         assert!(parse_containers("Cannot connect\n").is_err());

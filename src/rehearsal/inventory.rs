@@ -78,7 +78,12 @@ fn plan(text: &str) -> anyhow::Result<Plan> {
     for host in &hosts {
         let [x, y, z, last] = host.address.octets();
         if [x, y, z] != [a, b, c] {
-            bail!("host `{}` ({}) is not in {a}.{b}.{c}.0/24, where `{}` is: rehearsal hosts share one network", host.name, host.address, first.name);
+            bail!(
+                "host `{}` ({}) is not in {a}.{b}.{c}.0/24, where `{}` is: rehearsal hosts share one network",
+                host.name,
+                host.address,
+                first.name
+            );
         }
         if [0, 1, 255].contains(&last) {
             bail!("host `{}` cannot have the address {}: .1 is this machine, .0 and .255 are the network's own", host.name, host.address);

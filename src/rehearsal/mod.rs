@@ -8,6 +8,7 @@ mod state;
 mod stream;
 mod vagrant;
 mod vagrant_text;
+mod wait;
 
 use std::net::Ipv4Addr;
 use std::path::Path;

@@ -14,7 +14,8 @@ const MARK: &str = "poclab-host-key ";
 pub fn script(user: &str, public_key: &str, password: Option<&Secret>) -> String {
     let rule = if password.is_some() { "ALL=(ALL) ALL" } else { "ALL=(ALL) NOPASSWD: ALL" };
     let (name, key, rule) = (quote(user), quote(public_key.trim()), quote(&format!("{user} {rule}")));
-    let set_password = password.map_or(String::new(), |password| format!("printf '%s\\n' {} | chpasswd\n", quote(&format!("{user}:{}", password.expose()))));
+    let set_password = password
+        .map_or(String::new(), |password| format!("printf '%s\\n' {} | chpasswd\n", quote(&format!("{user}:{}", password.expose()))));
     format!(
         "set -eu
 user={name}

@@ -83,7 +83,9 @@ impl Vagrant {
 
     fn command(&self) -> Command {
         let mut command = Command::new("vagrant");
-        command.current_dir(&self.root).env("POCLAB_INVENTORY", std::path::absolute(&self.inventory).unwrap_or_else(|_| self.inventory.clone()));
+        command
+            .current_dir(&self.root)
+            .env("POCLAB_INVENTORY", std::path::absolute(&self.inventory).unwrap_or_else(|_| self.inventory.clone()));
         command
     }
 
@@ -98,7 +100,8 @@ impl Vagrant {
 
     fn ask<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> anyhow::Result<String> {
         let mut command = self.vagrant(args)?;
-        let output = command.stdin(Stdio::null()).output().context("cannot start vagrant; install it with a provider (VirtualBox or libvirt)")?;
+        let output =
+            command.stdin(Stdio::null()).output().context("cannot start vagrant; install it with a provider (VirtualBox or libvirt)")?;
         if !output.status.success() {
             bail!("vagrant {}: {}", stream::ended(output.status), String::from_utf8_lossy(&output.stderr).trim());
         }

@@ -26,7 +26,8 @@ pub fn parse_ssh_config(text: &str) -> anyhow::Result<BTreeMap<String, Machine>>
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let (word, value) = line.split_once([' ', '\t', '=']).with_context(|| format!("vagrant ssh-config wrote a line without a value: {line}"))?;
+        let (word, value) =
+            line.split_once([' ', '\t', '=']).with_context(|| format!("vagrant ssh-config wrote a line without a value: {line}"))?;
         let (word, value) = (word.to_ascii_lowercase(), unquote(value.trim()));
         if word == "host" {
             blocks.push((value, BTreeMap::new()));
@@ -87,7 +88,8 @@ pub fn with_machines(inventory: &str, machines: &BTreeMap<String, Machine>) -> a
     let hosts = document.get_mut("hosts").and_then(Value::as_mapping_mut).context("it has no `hosts`")?;
     for (name, host) in hosts.iter_mut() {
         let name = name.as_str().context("a host's name is no text")?;
-        let machine = machines.get(name).with_context(|| format!("vagrant has no machine for the host `{name}`; run `vagrant up {name}`"))?;
+        let machine =
+            machines.get(name).with_context(|| format!("vagrant has no machine for the host `{name}`; run `vagrant up {name}`"))?;
         let host = host.as_mapping_mut().with_context(|| format!("host `{name}` is no mapping"))?;
         let ssh = host.entry("ssh".into()).or_insert_with(|| Value::Mapping(Mapping::new()));
         let ssh = ssh.as_mapping_mut().with_context(|| format!("`ssh` of host `{name}` is no mapping"))?;
@@ -105,14 +107,18 @@ pub fn with_machines(inventory: &str, machines: &BTreeMap<String, Machine>) -> a
             operators.push(operator);
         }
     }
-    let list = document.as_mapping_mut().context("it is no mapping")?.entry("operators".into()).or_insert_with(|| Value::Sequence(Vec::new()));
+    let list =
+        document.as_mapping_mut().context("it is no mapping")?.entry("operators".into()).or_insert_with(|| Value::Sequence(Vec::new()));
     let list = list.as_sequence_mut().context("`operators` is no list")?;
     for operator in operators {
         if !list.iter().any(|known| known.as_str() == Some(operator.as_str())) {
             list.push(operator.into());
         }
     }
-    Ok(format!("# Written by `poclab rehearse up --backend vagrant` from the inventory and `vagrant ssh-config`.\n{}", serde_yaml::to_string(&document)?))
+    Ok(format!(
+        "# Written by `poclab rehearse up --backend vagrant` from the inventory and `vagrant ssh-config`.\n{}",
+        serde_yaml::to_string(&document)?
+    ))
 }
 
 /// Where this machine's connections come from, seen from inside: VirtualBox forwards a port of 127.0.0.1 and shows itself as
@@ -133,10 +139,10 @@ pub fn known_hosts(machine: &Machine, keys: &str) -> anyhow::Result<String> {
     let mut lines = String::new();
     for key in keys.lines() {
         let mut words = key.split_whitespace();
-        if let (Some(kind), Some(key)) = (words.next(), words.next()) {
-            if kind.starts_with("ssh-") || kind.starts_with("ecdsa-") {
-                lines.push_str(&format!("{place} {kind} {key}\n"));
-            }
+        if let (Some(kind), Some(key)) = (words.next(), words.next())
+            && (kind.starts_with("ssh-") || kind.starts_with("ecdsa-"))
+        {
+            lines.push_str(&format!("{place} {kind} {key}\n"));
         }
     }
     if lines.is_empty() {
@@ -151,36 +157,25 @@ mod tests {
 
     /// In the form that Vagrant 2.3.4 writes, with VirtualBox and with libvirt, and a quoted path. Written by hand after
     /// its template (no VM runs on the machine where this was written).
-    const CONFIG: &str = r#"Host deploy
-  HostName 127.0.0.1
-  User vagrant
-  Port 2222
-  UserKnownHostsFile /dev/null
-  StrictHostKeyChecking no
-  PasswordAuthentication no
-  IdentityFile "/home/me/my labs/.vagrant/machines/deploy/virtualbox/private_key"
-  IdentitiesOnly yes
-  LogLevel FATAL
-  PubkeyAcceptedKeyTypes +ssh-rsa
-  HostKeyAlgorithms +ssh-rsa
-
-Host app
-  HostName 192.168.121.45
-  User vagrant
-  Port 22
-  IdentityFile /home/me/.vagrant/machines/app/libvirt/private_key
-  IdentityFile /home/me/other
-  IdentitiesOnly yes
-
-"#;
+    const CONFIG: &str = include_str!("../../tests/golden/vagrant-ssh-config.txt");
 
     const INVENTORY: &str = "lab: lab\noperators: [192.168.56.1/32]\nssh: {user: vagrant}\nhosts:\n  deploy: {address: 192.168.56.11, vagrant: {memory: 8192, cpus: 2}}\n  app: {address: 192.168.56.12, ssh: {sudo: password}}\n";
 
     #[test]
     fn ssh_config_golden() {
         let machines = parse_ssh_config(CONFIG).unwrap();
-        let deploy = Machine { address: "127.0.0.1".into(), port: 2222, user: "vagrant".into(), key: "/home/me/my labs/.vagrant/machines/deploy/virtualbox/private_key".into() };
-        let app = Machine { address: "192.168.121.45".into(), port: 22, user: "vagrant".into(), key: "/home/me/.vagrant/machines/app/libvirt/private_key".into() };
+        let deploy = Machine {
+            address: "127.0.0.1".into(),
+            port: 2222,
+            user: "vagrant".into(),
+            key: "/home/me/my labs/.vagrant/machines/deploy/virtualbox/private_key".into(),
+        };
+        let app = Machine {
+            address: "192.168.121.45".into(),
+            port: 22,
+            user: "vagrant".into(),
+            key: "/home/me/.vagrant/machines/app/libvirt/private_key".into(),
+        };
         assert_eq!(machines, BTreeMap::from([("deploy".to_owned(), deploy), ("app".to_owned(), app)]));
     }
 
@@ -201,7 +196,10 @@ Host app
     #[test]
     fn machine_readable_status() {
         let text = "1424098924,deploy,metadata,provider,virtualbox\n1424098924,deploy,state,running\n1424098924,deploy,state-human-short,running\n1424098925,app,state,not_created\n1424098925,,ui,info,Current machine states:\n";
-        assert_eq!(parse_status(text), BTreeMap::from([("deploy".to_owned(), "running".to_owned()), ("app".to_owned(), "not_created".to_owned())]));
+        assert_eq!(
+            parse_status(text),
+            BTreeMap::from([("deploy".to_owned(), "running".to_owned()), ("app".to_owned(), "not_created".to_owned())])
+        );
     }
 
     #[test]
@@ -229,7 +227,10 @@ Host app
 
     #[test]
     fn hosts_of_an_inventory() {
-        assert_eq!(hosts(INVENTORY).unwrap(), [("deploy".to_owned(), "192.168.56.11".to_owned()), ("app".to_owned(), "192.168.56.12".to_owned())]);
+        assert_eq!(
+            hosts(INVENTORY).unwrap(),
+            [("deploy".to_owned(), "192.168.56.11".to_owned()), ("app".to_owned(), "192.168.56.12".to_owned())]
+        );
         assert_eq!(lab(INVENTORY).unwrap(), "lab");
     }
 }
