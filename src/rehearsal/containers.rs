@@ -14,8 +14,6 @@ use super::state::State;
 use super::wait::{set_up, wait_for_ssh};
 use super::{HostStatus, RehearsalHost, setup, stream};
 
-/// The network's name, and the prefix of container names: one rehearsal per engine.
-const NETWORK: &str = "poclab";
 /// Label of everything that belongs to a rehearsal; its value is the state folder.
 const LABEL: &str = "poclab.rehearsal";
 /// Where the mirror is on every host.
@@ -64,6 +62,15 @@ pub struct Containers {
 }
 
 impl Containers {
+    /// The network's name and the prefix of container names: `poclab-<lab>`.
+    fn name(&self) -> String {
+        format!("poclab-{}", self.state_dir.file_name().unwrap_or_default().to_string_lossy())
+    }
+
+    fn container_name(&self, host: &RehearsalHost) -> String {
+        format!("{}-{}", self.name(), host.name)
+    }
+
     /// Makes sure that all hosts run and answer: builds what is not cached, starts what is not started, keeps what runs.
     /// May run again after an interrupt at any place.
     ///
@@ -83,7 +90,7 @@ impl Containers {
         }
         let present = self.present(state.folder())?;
         self.network(say)?;
-        let known = self.hosts.iter().map(container_name).collect::<BTreeSet<_>>();
+        let known = self.hosts.iter().map(|host| self.container_name(host)).collect::<BTreeSet<_>>();
         for stray in present.iter().filter(|container| !known.contains(&container.name)) {
             say(&format!("{} is no longer in the inventory; left alone (`poclab rehearse down` removes it)", stray.name));
         }
@@ -139,13 +146,12 @@ impl Containers {
             arguments.extend(ours.iter().map(|container| container.name.as_str()));
             docker::run("removing the hosts", arguments)?;
         }
+        if self.network_there()?.is_some() {
+            say("removing the network");
+            docker::run("removing the network", ["network", "rm", &self.name()])?;
+        }
         let others = docker::containers(LABEL)?;
-        if others.is_empty() {
-            if self.network_there()?.is_some() {
-                say("removing the network");
-                docker::run("removing the network", ["network", "rm", NETWORK])?;
-            }
-        } else {
+        if !others.is_empty() {
             say(&format!("left alone, of another rehearsal: {}", names(&others)));
         }
         State::remove(&state)?;
@@ -161,7 +167,7 @@ impl Containers {
     /// When the engine could not be asked: that is not the same as "absent".
     pub fn status(&self) -> anyhow::Result<Vec<HostStatus>> {
         let present = docker::containers(&format!("{LABEL}={}", absolute(&self.state_dir)?.display()))?;
-        Ok(merge(&self.hosts, &present))
+        Ok(merge(&self.hosts, &format!("{}-", self.name()), &present))
     }
 
     /// An ssh command line for a host: our key only, strict host keys.
@@ -189,7 +195,7 @@ impl Containers {
     fn present(&self, state: &Path) -> anyhow::Result<Vec<Container>> {
         let ours = docker::containers(&format!("{LABEL}={}", state.display()))?;
         let all = docker::containers(LABEL)?;
-        let wanted: BTreeSet<_> = self.hosts.iter().map(container_name).collect();
+        let wanted: BTreeSet<_> = self.hosts.iter().map(|host| self.container_name(host)).collect();
         if let Some(other) =
             all.iter().find(|container| wanted.contains(&container.name) && !ours.iter().any(|own| own.name == container.name))
         {
@@ -205,24 +211,25 @@ impl Containers {
     }
 
     fn network_there(&self) -> anyhow::Result<Option<(String, usize)>> {
-        let filter = format!("name=^{NETWORK}$");
+        let filter = format!("name=^{}$", self.name());
         let found = docker::run("looking for the network", ["network", "ls", "--quiet", "--filter", &filter])?;
         if found.trim().is_empty() {
             return Ok(None);
         }
-        docker::parse_network(&docker::run("looking at the network", ["network", "inspect", NETWORK])?)
+        docker::parse_network(&docker::run("looking at the network", ["network", "inspect", &self.name()])?)
     }
 
     fn network(&self, say: &mut dyn FnMut(&str)) -> anyhow::Result<()> {
+        let name = self.name();
         match self.network_there()? {
             Some((subnet, _)) if subnet == self.network => return Ok(()),
             Some((subnet, 0)) => {
-                say(&format!("the network {NETWORK} was {subnet}: making it anew"));
-                docker::run("removing the old network", ["network", "rm", NETWORK])?;
+                say(&format!("the network {name} was {subnet}: making it anew"));
+                docker::run("removing the old network", ["network", "rm", &name])?;
             }
             Some((subnet, users)) => {
                 bail!(
-                    "the network {NETWORK} is {subnet} with {users} hosts on it, and the inventory says {}; run `poclab rehearse down` first",
+                    "the network {name} is {subnet} with {users} hosts on it, and the inventory says {}; run `poclab rehearse down` first",
                     self.network
                 )
             }
@@ -232,7 +239,7 @@ impl Containers {
         let (gateway, label) = (format!("{base}.1"), format!("{LABEL}=network"));
         docker::run(
             "making the network",
-            ["network", "create", "--subnet", &self.network, "--gateway", &gateway, "--label", &label, NETWORK],
+            ["network", "create", "--subnet", &self.network, "--gateway", &gateway, "--label", &label, &name],
         )?;
         Ok(())
     }
@@ -247,7 +254,7 @@ impl Containers {
         key: &str,
         present: &[Container],
     ) -> anyhow::Result<(String, String)> {
-        let name = container_name(host);
+        let name = self.container_name(host);
         let there = present.iter().find(|container| container.name == name);
         let mut line = match there {
             Some(container) if container.state == "running" => format!("{}: runs, kept", host.name),
@@ -274,17 +281,14 @@ impl Containers {
         let address = host.address.to_string();
         let labels = [format!("{LABEL}={}", state.folder().display()), format!("{LABEL}.host={}", host.name)];
         let volume = format!("{mirror}:{MIRROR}:ro");
-        let mut arguments = vec!["run", "--detach", "--name", name, "--network", NETWORK, "--ip", &address, "--volume", &volume];
+        let network = self.name();
+        let mut arguments = vec!["run", "--detach", "--name", name, "--network", &network, "--ip", &address, "--volume", &volume];
         arguments.extend(labels.iter().flat_map(|label| ["--label", label]));
         arguments.extend(FLAGS);
         arguments.push(image);
         docker::run("making it", arguments)?;
         Ok(())
     }
-}
-
-fn container_name(host: &RehearsalHost) -> String {
-    format!("poclab-{}", host.name)
 }
 
 fn names(containers: &[Container]) -> String {
@@ -304,7 +308,7 @@ fn engine_left_behind(rehearsal_dir: &Path) -> bool {
     rehearsal_dir.join("ensure-docker").is_file() && Path::new("/var/lib/docker").is_dir()
 }
 
-fn merge(hosts: &[RehearsalHost], present: &[Container]) -> Vec<HostStatus> {
+fn merge(hosts: &[RehearsalHost], prefix: &str, present: &[Container]) -> Vec<HostStatus> {
     let row = |name: &str, address: String, state: &str| HostStatus {
         name: name.to_owned(),
         address,
@@ -314,14 +318,14 @@ fn merge(hosts: &[RehearsalHost], present: &[Container]) -> Vec<HostStatus> {
     let mut rows: Vec<_> = hosts
         .iter()
         .map(|host| {
-            let name = container_name(host);
+            let name = format!("{prefix}{}", host.name);
             let state = present.iter().find(|container| container.name == name).map_or("absent", |container| container.state.as_str());
             row(&host.name, host.address.to_string(), state)
         })
         .collect();
-    let strays = present.iter().filter(|container| !hosts.iter().any(|host| container_name(host) == container.name));
+    let strays = present.iter().filter(|container| !hosts.iter().any(|host| format!("{prefix}{}", host.name) == container.name));
     rows.extend(
-        strays.map(|container| row(container.name.trim_start_matches("poclab-"), "not in the inventory".to_owned(), &container.state)),
+        strays.map(|container| row(container.name.trim_start_matches(prefix), "not in the inventory".to_owned(), &container.state)),
     );
     rows
 }
@@ -348,7 +352,7 @@ mod tests {
     #[test]
     fn status_tells_absent_stopped_and_forgotten_hosts_apart() {
         let container = |name: &str, state: &str| Container { name: name.into(), state: state.into(), image: "i".into() };
-        let rows = merge(&containers().hosts, &[container("poclab-app", "exited"), container("poclab-old", "running")]);
+        let rows = merge(&containers().hosts, "poclab-x-", &[container("poclab-x-app", "exited"), container("poclab-x-old", "running")]);
         let rows: Vec<_> = rows.iter().map(|row| (row.name.as_str(), row.state.as_str(), row.running)).collect();
         assert_eq!(rows, [("app", "exited", false), ("deploy", "absent", false), ("old", "running", true)]);
     }

@@ -19,7 +19,7 @@ pub use vagrant::Vagrant;
 /// One host of the containers backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RehearsalHost {
-    /// Name in the inventory; the container is `poclab-<name>`.
+    /// Name in the inventory; the container is `poclab-<lab>-<name>`.
     pub name: String,
     /// Its address on the rehearsal's network.
     pub address: Ipv4Addr,
