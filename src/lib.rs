@@ -3,11 +3,11 @@
 //! The modules are listed from the foundation up; a module imports only from those above it in this list.
 
 pub mod base;
-pub mod ssh;
-pub mod resource;
 pub mod check;
-pub mod lab;
-pub mod engine;
-pub mod report;
-pub mod rehearsal;
 pub mod cli;
+pub mod engine;
+pub mod lab;
+pub mod rehearsal;
+pub mod report;
+pub mod resource;
+pub mod ssh;

@@ -66,7 +66,13 @@ fn file(root: &Path, host: &str, name: &str, content: &str, notify: &[&str]) -> 
 fn two_hosts(root: &Path) -> Lab {
     let counter = root.join("one/restarts");
     let nodes = vec![
-        node(0, "web", &[], vec![file(root, "one", "a.conf", "a\n", &["restart"])], &[("restart", &format!("echo restarted >>{}", counter.display()))]),
+        node(
+            0,
+            "web",
+            &[],
+            vec![file(root, "one", "a.conf", "a\n", &["restart"])],
+            &[("restart", &format!("echo restarted >>{}", counter.display()))],
+        ),
         node(1, "web", &[], vec![file(root, "two", "a.conf", "a\n", &[])], &[]),
         node(1, "client", &[0], vec![file(root, "two", "b.conf", "b\n", &[])], &[]),
     ];

@@ -2,6 +2,7 @@
 //!
 //! A check knows neither SSH nor a terminal: it runs against a [`Reach`].
 
+mod containers;
 mod disrupt;
 pub mod firewall_survives;
 pub mod firewalld_running;

@@ -98,9 +98,14 @@ pub(super) fn succeed(reach: &dyn Reach, host: &str, script: &str, deadline: Dur
 
 /// Does the same on many hosts at once; answers in the order of the hosts.
 pub(super) fn on_all<H: AsRef<str> + Sync, T: Send>(hosts: &[H], work: impl Fn(&str) -> T + Sync) -> Vec<T> {
+    parallel(hosts, |host| work(host.as_ref()))
+}
+
+/// Does the same with many things at once; answers in their order.
+pub(super) fn parallel<I: Sync, T: Send>(items: &[I], work: impl Fn(&I) -> T + Sync) -> Vec<T> {
     std::thread::scope(|scope| {
         let work = &work;
-        let threads: Vec<_> = hosts.iter().map(|host| scope.spawn(move || work(host.as_ref()))).collect();
+        let threads: Vec<_> = items.iter().map(|item| scope.spawn(move || work(item))).collect();
         threads
             .into_iter()
             .map(|thread| match thread.join() {
@@ -110,6 +115,26 @@ pub(super) fn on_all<H: AsRef<str> + Sync, T: Send>(hosts: &[H], work: impl Fn(&
             })
             .collect()
     })
+}
+
+/// `deploy, app, registry`
+pub(super) fn names<S: AsRef<str>>(hosts: impl IntoIterator<Item = S>) -> String {
+    hosts.into_iter().map(|host| host.as_ref().to_owned()).collect::<Vec<_>>().join(", ")
+}
+
+/// What each host said in one line: a text that all share is said once, others follow the names of those who said them.
+pub(super) fn said_by(answers: &[(&str, &str)]) -> String {
+    let mut texts: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (host, text) in answers {
+        match texts.iter_mut().find(|known| known.0 == *text) {
+            Some(known) => known.1.push(host),
+            None => texts.push((text, vec![host])),
+        }
+    }
+    match texts.as_slice() {
+        [(text, _)] => (*text).to_owned(),
+        _ => texts.iter().map(|(text, hosts)| format!("{}: {text}", hosts.join(", "))).collect::<Vec<_>>().join("; "),
+    }
 }
 
 /// The verdict for "could not look at this host".

@@ -42,7 +42,11 @@ pub fn run(global: &Global, command: &Rehearse) -> Result<Exit, Stop> {
             };
             let status = ssh.args(command).status().context("cannot start the ssh client")?;
             let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
-            return if code == 0 { Ok(Exit::Done) } else { Err(Stop::new(Exit::Failed, format!("ssh to {name} ended with exit status {code}"))) };
+            return if code == 0 {
+                Ok(Exit::Done)
+            } else {
+                Err(Stop::new(Exit::Failed, format!("ssh to {name} ended with exit status {code}")))
+            };
         }
     }
     Ok(Exit::Done)

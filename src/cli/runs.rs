@@ -30,8 +30,12 @@ pub fn run(global: &Global, kind: &str, narrow: &Narrow, checks: &Checks, work: 
         redactor: lab.redactor.clone(),
     };
     let (events, reporter) = Reporter::spawn(options);
-    let selection =
-        Selection { hosts: narrow.hosts.clone(), roles: narrow.roles.clone(), checks: checks.checks.clone(), no_disruption: checks.no_disruption };
+    let selection = Selection {
+        hosts: narrow.hosts.clone(),
+        roles: narrow.roles.clone(),
+        checks: checks.checks.clone(),
+        no_disruption: checks.no_disruption,
+    };
     let mut engine = Engine {
         lab: &lab,
         connector: &connector,

@@ -35,7 +35,9 @@ pub fn run(global: &Global, command: &Secrets) -> Result<Exit, Stop> {
         Secrets::Set { name } => {
             let mut value = String::new();
             report::print_prompt(&format!("value of {name} (end with Enter and Ctrl-D): "));
-            std::io::stdin().read_to_string(&mut value).map_err(|e| Stop::usage(format!("cannot read the value from standard input: {e}")))?;
+            std::io::stdin()
+                .read_to_string(&mut value)
+                .map_err(|e| Stop::usage(format!("cannot read the value from standard input: {e}")))?;
             let mut store = files::open_store(global)?;
             store.set(name, &Secret::new(value.trim_end_matches(['\n', '\r'])))?;
             report::print_text(&format!("{name} is set; `poclab bootstrap` changes what depends on it\n"));

@@ -54,7 +54,8 @@ fn show(summary: &Summary, verified: Option<&str>) {
     });
     report::print_table(&["host", "address", "system", "roles", "state"], &hosts.collect::<Vec<_>>());
     if !summary.services.is_empty() {
-        let services = summary.services.iter().map(|s| vec![s.name.clone(), s.host.clone(), s.url.clone(), s.login.clone().unwrap_or_default()]);
+        let services =
+            summary.services.iter().map(|s| vec![s.name.clone(), s.host.clone(), s.url.clone(), s.login.clone().unwrap_or_default()]);
         report::print_table(&["service", "host", "link", "login"], &services.collect::<Vec<_>>());
     }
     for stand_in in &summary.stand_ins {

@@ -146,7 +146,10 @@ fn confirm_change<'a>(label: &str, run: &mut HostRun<'a>, wires: &Wires<'a>) -> 
     let (frames, output) = session.run(script, Vec::new(), &mut |_| {}, &mut |_| {}).map_err(|error| Failure {
         error: format!("{label}: afterwards no new login was possible: {error}"),
         output: Vec::new(),
-        hint: Some("the host puts the old state back by itself within a minute; correct the flow matrix in the inventory, then run again".to_owned()),
+        hint: Some(
+            "the host puts the old state back by itself within a minute; correct the flow matrix in the inventory, then run again"
+                .to_owned(),
+        ),
     })?;
     run.session = session;
     match frames.iter().find(|frame| frame.id == "confirm") {

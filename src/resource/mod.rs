@@ -4,33 +4,33 @@
 //! to the desired state, and the script that changes it. Nothing here opens a connection.
 
 pub mod command;
+pub mod confirm;
+pub mod container;
 pub mod directory;
+pub mod docker_image;
+pub mod docker_ports;
 pub mod file;
+pub mod firewall_zone;
+mod firewalld;
 pub mod group;
 pub mod hostname;
 pub mod hosts_entries;
-pub mod confirm;
-pub mod container;
-pub mod docker_image;
-pub mod docker_ports;
-pub mod firewall_zone;
-mod firewalld;
 mod kind;
 pub mod link;
 pub mod package;
 mod registry;
 mod rpm_version;
+#[cfg(test)]
+mod scratch;
 mod script;
 pub mod selinux;
 pub mod service;
 pub mod sysctl;
+#[cfg(test)]
+mod testing;
 pub mod user;
 pub mod yum_repo;
 pub mod yum_repos_only;
-#[cfg(test)]
-mod scratch;
-#[cfg(test)]
-mod testing;
 
 pub use kind::{Action, Assessment, Change, Content, Kind, Reply, State};
 pub use registry::{NAMES, Spec};

@@ -19,7 +19,7 @@ pub struct Measured {
 }
 
 /// Measures the whole plan. Takes as long as the slowest source: a few seconds when firewalls reject, `WAIT` seconds per
-/// 16 probes when they drop.
+/// 64 probes when they drop.
 pub fn measure(plan: &Plan, reach: &dyn Reach) -> Measured {
     let names: Vec<&str> = plan.hosts.iter().map(|host| host.name.as_str()).collect();
     std::thread::scope(|scope| {

@@ -41,6 +41,7 @@ pub fn settle(
                 leaks.push(leak);
             }
         }
-        std::thread::sleep(Duration::from_secs(2).min(patience));
+        // A round without dropped packets is over at once; the lab gets time to do something in between.
+        std::thread::sleep(Duration::from_millis(500).min(patience));
     }
 }
