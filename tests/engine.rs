@@ -1,5 +1,7 @@
 //! The engine on local folders: one exec when nothing changes, exact damage, restarts that survive a failure, isolation.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests may panic")]
+
 mod support;
 
 use std::path::Path;
@@ -66,7 +68,13 @@ fn file(root: &Path, host: &str, name: &str, content: &str, notify: &[&str]) -> 
 fn two_hosts(root: &Path) -> Lab {
     let counter = root.join("one/restarts");
     let nodes = vec![
-        node(0, "web", &[], vec![file(root, "one", "a.conf", "a\n", &["restart"])], &[("restart", &format!("echo restarted >>{}", counter.display()))]),
+        node(
+            0,
+            "web",
+            &[],
+            vec![file(root, "one", "a.conf", "a\n", &["restart"])],
+            &[("restart", &format!("echo restarted >>{}", counter.display()))],
+        ),
         node(1, "web", &[], vec![file(root, "two", "a.conf", "a\n", &[])], &[]),
         node(1, "client", &[0], vec![file(root, "two", "b.conf", "b\n", &[])], &[]),
     ];
