@@ -1,5 +1,7 @@
 //! The engine on local folders: one exec when nothing changes, exact damage, restarts that survive a failure, isolation.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests may panic")]
+
 mod support;
 
 use std::path::Path;

@@ -4,6 +4,8 @@
 //! The lab is a copy of the rehearsal on a network of its own, so it leaves a running rehearsal alone. The stages share
 //! one lab and run in order, as each needs what the one before built.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests may panic")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,5 +1,7 @@
 //! Every dependency has a licence that a product may be shipped with.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests may panic")]
+
 use std::process::Command;
 
 const ALLOWED: &[&str] = &[

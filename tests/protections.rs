@@ -1,5 +1,7 @@
 //! Nothing in the tree may switch off a protection (design: firewalld and SELinux stay on, TLS and signatures are checked).
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests may panic")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

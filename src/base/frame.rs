@@ -92,6 +92,7 @@ impl ScriptBuilder {
 pub fn nonce() -> String {
     let mut bytes = [0u8; 8];
     // Without randomness the frames still parse; only hostile payload could then be misread, so fail loudly.
+    #[expect(clippy::expect_used, reason = "there is no way to go on")]
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
     bytes.iter().fold(String::new(), |mut hex, b| {
         let _ = write!(hex, "{b:02x}");

@@ -56,6 +56,6 @@ mod tests {
         assert_eq!(redactor.redact("pw=hunter22;"), "pw=[secret root];");
         assert_eq!(redactor.redact("line AAAABBBB"), "line [secret key]");
         assert_eq!(redactor.redact("-----BEGIN KEY-----"), "-----BEGIN KEY-----");
-        assert_eq!(format!("{redactor:?}").contains("hunter22"), false);
+        assert!(!format!("{redactor:?}").contains("hunter22"));
     }
 }

@@ -40,12 +40,9 @@ fn wrong(problems: &Problems) -> Stop {
 
 /// `there is no … NAME` with a suggestion.
 pub fn no_such<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
-    let near =
-        known.clone().map(|k| (strsim::jaro_winkler(k, name), k)).filter(|(score, _)| *score > 0.75).max_by(|a, b| a.0.total_cmp(&b.0));
-    let known: Vec<&str> = known.collect();
-    match near {
-        Some((_, near)) => format!("there is no {what} `{name}`; did you mean `{near}`?"),
-        None => format!("there is no {what} `{name}`; there is: {}", known.join(", ")),
+    match lab::nearest(name, known.clone()) {
+        Some(near) => format!("there is no {what} `{name}`; did you mean `{near}`?"),
+        None => format!("there is no {what} `{name}`; there is: {}", known.collect::<Vec<_>>().join(", ")),
     }
 }
 

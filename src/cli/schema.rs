@@ -10,7 +10,7 @@ use crate::{lab, report};
 pub fn run(command: &Schema) -> Result<Exit, Stop> {
     std::fs::create_dir_all(&command.folder).with_context(|| format!("cannot create {}", command.folder.display()))?;
     for (name, schema) in lab::schemas() {
-        write(command, name.as_ref(), &serde_json::to_string_pretty(&schema).context("cannot write a schema as JSON")?)?;
+        write(command, name, &serde_json::to_string_pretty(&schema).context("cannot write a schema as JSON")?)?;
     }
     let events = serde_json::to_string_pretty(&report::event_schema()).context("cannot write a schema as JSON")?;
     write(command, "events.schema.json", &events)?;

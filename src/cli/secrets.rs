@@ -5,7 +5,11 @@ use std::io::Read as _;
 use super::args::{Global, Secrets};
 use super::{Stop, files};
 use crate::base::{Exit, Secret};
+use crate::lab::Store;
 use crate::report;
+
+/// Secrets that poclab itself looks for when it connects, and those of single hosts (docs/formats.md).
+const OWN: &[&str] = &["ssh_password", "sudo_password", "ssh_key_passphrase"];
 
 pub fn run(global: &Global, command: &Secrets) -> Result<Exit, Stop> {
     match command {
@@ -20,8 +24,8 @@ pub fn run(global: &Global, command: &Secrets) -> Result<Exit, Stop> {
             report::print_table(&["name", "kind", "made", "valid", "what it is for"], &rows.collect::<Vec<_>>());
         }
         Secrets::Show { name, field } => {
-            let store = files::open_store(global)?;
-            let fields = store.show(name)?;
+            let store = open_with(global, name)?;
+            let fields = store.show(name).map_err(|error| Stop::usage(error.to_string()))?;
             match field {
                 None => fields.iter().for_each(|(label, value)| report::print_text(&format!("{label}: {}\n", value.expose().trim_end()))),
                 Some(wanted) => {
@@ -38,15 +42,43 @@ pub fn run(global: &Global, command: &Secrets) -> Result<Exit, Stop> {
             std::io::stdin()
                 .read_to_string(&mut value)
                 .map_err(|e| Stop::usage(format!("cannot read the value from standard input: {e}")))?;
-            let mut store = files::open_store(global)?;
-            store.set(name, &Secret::new(value.trim_end_matches(['\n', '\r'])))?;
+            let value = Secret::new(value.trim_end_matches(['\n', '\r']));
+            Store::check(name, &value).map_err(|error| Stop::usage(error.to_string()))?;
+            if let Some(doubt) = doubt(global, name) {
+                report::print_notice(&doubt);
+            }
+            files::open_store(global)?.set(name, &value)?;
             report::print_text(&format!("{name} is set; `poclab bootstrap` changes what depends on it\n"));
         }
         Secrets::Rotate { name } => {
-            let mut store = files::open_store(global)?;
+            let mut store = open_with(global, name)?;
+            store.show(name).map_err(|error| Stop::usage(error.to_string()))?;
             store.rotate(name)?;
             report::print_text(&format!("{name} is new; `poclab bootstrap` changes what depends on it\n"));
         }
     }
     Ok(Exit::Done)
+}
+
+/// The store; if it does not know the name yet, with everything that the lab declares. (Only then: secrets can be shown
+/// while the lab's files are wrong.)
+fn open_with(global: &Global, name: &str) -> Result<Store, Stop> {
+    let store = files::open_store(global)?;
+    if store.show(name).is_ok() {
+        return Ok(store);
+    }
+    drop(store);
+    files::load(global)?;
+    files::open_store(global)
+}
+
+/// What speaks against setting a secret of this name: that nobody asks for it. Wrong files speak for themselves later.
+fn doubt(global: &Global, name: &str) -> Option<String> {
+    let lab = crate::lab::validate(global.inventory(), &global.overrides).ok()?;
+    let declared = lab.secrets.iter().map(|secret| secret.name.as_str());
+    let known = OWN.iter().any(|own| name.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')));
+    if known || declared.clone().any(|other| other == name) {
+        return None;
+    }
+    Some(format!("{} (it is set all the same)", files::no_such("declared secret", name, declared.chain(OWN.iter().copied()))))
 }

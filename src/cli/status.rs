@@ -50,14 +50,17 @@ fn show(summary: &Summary, verified: Option<&str>) {
             (None, n) => format!("{n} things differ (poclab plan)"),
         };
         let roles: Vec<&str> = host.roles.iter().map(|role| role.role.as_str()).collect();
-        vec![host.name.clone(), host.address.clone(), host.system.clone(), roles.join(" "), state]
+        let system = if host.rehearsal { format!("REHEARSAL host ({})", host.system) } else { host.system.clone() };
+        vec![host.name.clone(), host.address.clone(), system, roles.join(" "), state]
     });
     report::print_table(&["host", "address", "system", "roles", "state"], &hosts.collect::<Vec<_>>());
     if !summary.services.is_empty() {
         let services =
             summary.services.iter().map(|s| vec![s.name.clone(), s.host.clone(), s.url.clone(), s.login.clone().unwrap_or_default()]);
+        report::print_text("\n");
         report::print_table(&["service", "host", "link", "login"], &services.collect::<Vec<_>>());
     }
+    report::print_text("\n");
     for stand_in in &summary.stand_ins {
         report::print_text(&format!("stand-in: {stand_in}\n"));
     }

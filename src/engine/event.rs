@@ -115,7 +115,7 @@ pub struct HostSummary {
     pub name: String,
     /// Address in the lab.
     pub address: String,
-    /// e.g. `CentOS Linux 7.6.1810, kernel 3.10.0-957` or the rehearsal's marker text.
+    /// System and kernel, e.g. `CentOS Linux release 7.6.1810 (Core), kernel 3.10.0-957.el7.x86_64`.
     pub system: String,
     /// Whether it is a rehearsal host.
     pub rehearsal: bool,

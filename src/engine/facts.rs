@@ -57,12 +57,9 @@ pub fn parse(text: &str) -> Facts {
 }
 
 impl Facts {
-    /// For people: system and kernel, or the rehearsal marker's text.
+    /// For people: system and kernel.
     pub fn describe(&self) -> String {
-        match &self.rehearsal {
-            Some(marker) => format!("{marker} ({}, kernel {})", self.system, self.kernel),
-            None => format!("{}, kernel {}", self.system, self.kernel),
-        }
+        format!("{}, kernel {}", self.system.trim(), self.kernel)
     }
 
     /// Whether the host is what the inventory says; otherwise why not and what to do.

@@ -92,7 +92,12 @@ impl<'a> Engine<'a> {
         self.apply_all(&slots, &tally);
         let exit = self.exit(&tally);
         let exit = if exit != Exit::Done {
-            tally.checks_note("not run, as not everything could be set up");
+            let interrupted = exit == Exit::Interrupted;
+            tally.checks_note(if interrupted {
+                "not run, as the run was interrupted"
+            } else {
+                "not run, as not everything could be set up"
+            });
             exit
         } else if tally.changed() == 0
             && !self.always_verify

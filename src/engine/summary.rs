@@ -132,7 +132,9 @@ impl<'a> Tally<'a> {
         let failed = hosts
             .values()
             .any(|host| host.error.is_some() || host.roles.iter().any(|role| role.state == "failed" || role.state == "not reached"));
-        if failed {
+        if exit == Exit::Interrupted {
+            summary.next.push("run `poclab bootstrap` again: it goes on where it stopped".to_owned());
+        } else if failed {
             summary.next.push("mend what is said above and run `poclab bootstrap` again: it goes on where it stopped".to_owned());
         } else if exit == Exit::Changes {
             summary.next.push("`poclab bootstrap` makes these changes".to_owned());

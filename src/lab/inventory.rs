@@ -287,8 +287,9 @@ pub struct MirrorImage {
     pub sha256: String,
     /// Image id (`sha256:…`).
     pub id: String,
-    /// What it is, and whether it is a stand-in.
-    pub what: String,
+    /// What it really is, if it is not the vendor's original: reports name it as a stand-in.
+    #[serde(default)]
+    pub what: Option<String>,
 }
 
 /// A package of the mirror.
@@ -298,6 +299,7 @@ pub struct MirrorImage {
 pub struct MirrorRpm {
     /// `version-release`
     pub version: String,
-    /// What it is, and whether it is a stand-in.
-    pub what: String,
+    /// What it really is, if it is not the vendor's original: reports name it as a stand-in.
+    #[serde(default)]
+    pub what: Option<String>,
 }

@@ -35,7 +35,7 @@ mod vault;
 
 pub use model::{Check, DeclaredSecret, Handler, HandlerAction, Host, Lab, NamedSecret, Node, Os, Resource, Service};
 pub use paths::{cache_dir, root};
-pub use problem::{Problem, Problems};
+pub use problem::{Problem, Problems, nearest};
 pub use resolve::{load, peek, validate};
 pub use schema::schemas;
 pub use secrets::Store;

@@ -94,12 +94,18 @@ impl Store {
         }
     }
 
-    /// Sets a value, or a login's password (its bcrypt line follows).
-    pub fn set(&mut self, name: &str, value: &Secret) -> Result<()> {
+    /// Whether a secret may have this name and value: an error is the operator's mistake, not a failure.
+    pub fn check(name: &str, value: &Secret) -> Result<()> {
         check_name(name)?;
         if value.expose().is_empty() {
             bail!("the value of {name} is empty");
         }
+        Ok(())
+    }
+
+    /// Sets a value, or a login's password (its bcrypt line follows).
+    pub fn set(&mut self, name: &str, value: &Secret) -> Result<()> {
+        Self::check(name, value)?;
         match self.book.entries.get(name).cloned() {
             Some(entry) if entry.kind == Kind::Login => {
                 let user = entry.value("user").to_owned();
@@ -161,10 +167,9 @@ impl Store {
         if let Some(found) = names.into_iter().find(|name| self.book.entries.contains_key(name)) {
             return Ok(found);
         }
-        let near = self.book.entries.keys().map(|key| (strsim::jaro_winkler(key, name), key)).filter(|(score, _)| *score > 0.8);
-        match near.max_by(|a, b| a.0.total_cmp(&b.0)) {
-            Some((_, key)) => bail!("there is no secret {name:?}: did you mean {key}? `poclab secrets list` names all"),
-            None => bail!("there is no secret {name:?}: `poclab secrets list` names all"),
+        match super::nearest(name, self.book.entries.keys().map(String::as_str)) {
+            Some(key) => bail!("there is no secret `{name}`; did you mean `{key}`? `poclab secrets list` names all"),
+            None => bail!("there is no secret `{name}`; `poclab secrets list` names all"),
         }
     }
 

@@ -270,7 +270,9 @@ impl<'a> Scope<'a> {
         for (index, part) in parts.iter().enumerate() {
             let Some(map) = here.as_object_mut() else { return };
             let last = index + 1 == parts.len();
-            here = map.entry((*part).to_owned()).or_insert_with(|| if last { made_up_value(part) } else { Value::Object(Map::new()) });
+            let thing = parts[index.saturating_sub(1)];
+            let value = || if last { made_up_value(thing, part) } else { Value::Object(Map::new()) };
+            here = map.entry((*part).to_owned()).or_insert_with(value);
         }
         self.context.insert("mirror", &mirror);
     }
@@ -328,13 +330,14 @@ impl<'a> Scope<'a> {
 }
 
 /// A value of the form that the mirror's would have: kinds have rules for versions, paths and the like.
-fn made_up_value(field: &str) -> Value {
+fn made_up_value(thing: &str, field: &str) -> Value {
     Value::String(match field {
         "version" => "0-0".to_owned(),
         "archive" => "/mirror/image.tar".to_owned(),
         "sha256" => "0".repeat(64),
         "id" => format!("sha256:{}", "0".repeat(64)),
-        "reference" => "placeholder:0".to_owned(),
+        // Two images are not the same one.
+        "reference" => format!("placeholder-{}:0", thing.to_lowercase()),
         _ => "placeholder".to_owned(),
     })
 }

@@ -32,8 +32,8 @@ pub(super) struct Narrator {
     /// For the summary: what did not pass, with details.
     pub failed: Vec<(String, String)>,
     pub skipped: Vec<(String, String)>,
-    /// Why resources were skipped: reason, and where.
-    pub skipped_resources: BTreeMap<String, Vec<String>>,
+    /// Skipped resources with the reason, and the hosts.
+    pub skipped_resources: BTreeMap<(String, String), Vec<String>>,
     /// `role on host`, and why.
     pub failed_roles: Vec<(String, String)>,
     pub not_reached: Vec<(String, String)>,
@@ -68,19 +68,16 @@ impl Narrator {
             Event::Connecting { host, address } if plain => Line::about(host, Tone::Dim, &format!("connecting to {address}")),
             Event::Connecting { .. } => Vec::new(),
             Event::Observed { host, resources, seconds, system, rehearsal } => {
-                let seen = format!("looked at {} in {}; {system}", count(*resources, "resource"), duration(*seconds));
-                if *rehearsal {
-                    Line::about(host, Tone::Warn, &format!("{seen}; REHEARSAL host"))
-                } else {
-                    Line::about(host, Tone::Dim, &seen)
-                }
+                let system = summary::system(system, *rehearsal);
+                let text = format!("looked at {} in {}; {system}", count(*resources, "resource"), duration(*seconds));
+                Line::about(host, if *rehearsal { Tone::Warn } else { Tone::Dim }, &text)
             }
             Event::HostFailed { host, error } => Line::about(host, Tone::Bad, &format!("FAILED: {error}")),
             Event::Change { host, role, resource, reasons, diff, origin } => {
                 self.change(&at(host, role), resource, reasons, diff.as_deref(), origin)
             }
             Event::ResourceSkipped { host, role, resource, why } => {
-                self.skipped_resources.entry(why.clone()).or_default().push(format!("{resource} on {host}"));
+                self.skipped_resources.entry((resource.clone(), why.clone())).or_default().push(host.clone());
                 Line::about(&at(host, role), Tone::Warn, &format!("skipped {resource}: {why}"))
             }
             Event::ResourceUnknown { host, role, resource, why, deferred } => {

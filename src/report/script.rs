@@ -57,11 +57,7 @@ pub fn observed(host: &str, rehearsal: bool) -> Event {
 }
 
 fn system(rehearsal: bool) -> String {
-    s(if rehearsal {
-        "poclab rehearsal host (Debian GNU/Linux 12, kernel 6.18)"
-    } else {
-        "CentOS Linux release 7.6.1810 (Core), kernel 3.10.0-957"
-    })
+    s(if rehearsal { "Debian GNU/Linux 12, kernel 6.18" } else { "CentOS Linux release 7.6.1810 (Core), kernel 3.10.0-957" })
 }
 
 pub fn change(host: &str, role: &str, resource: &str, reasons: &[&str], diff: Option<&str>) -> Event {
@@ -183,7 +179,11 @@ pub fn bootstrap() -> Vec<Event> {
                 host("app", "12", true, &[role("base", 0.0, 0, "ok"), role("docker", 2.5, 1, "changed")]),
             ],
             services: services(),
-            stand_ins: vec![s("docker-ce: Debian's dockerd 20.10.24 repackaged")],
+            stand_ins: vec![
+                s("docker-ce: Debian docker.io 20.10.24 repackaged"),
+                s("container-selinux: Placeholder: a rehearsal host has no SELinux"),
+                s("firewalld: Debian firewalld 1.3.3 repackaged"),
+            ],
             next: vec![s("log of this run: .poclab/poclab/runs/20261121T080000Z-bootstrap.jsonl")],
         })),
     ]

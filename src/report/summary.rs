@@ -25,7 +25,7 @@ fn hosts(done: &Summary, lines: &mut Vec<Line>) {
     let name_width = done.hosts.iter().map(|host| host.name.chars().count()).max().unwrap_or(0);
     let address_width = done.hosts.iter().map(|host| host.address.chars().count()).max().unwrap_or(0);
     for host in &done.hosts {
-        let system = if host.rehearsal { format!("REHEARSAL: {}", host.system) } else { host.system.clone() };
+        let system = system(&host.system, host.rehearsal);
         let text = format!("  {:name_width$}  {:address_width$}  {system}", host.name, host.address);
         let tone = if host.error.is_some() { Tone::Bad } else { Tone::Plain };
         lines.extend(Line::bare(tone, text.trim_end()));
@@ -39,6 +39,11 @@ fn hosts(done: &Summary, lines: &mut Vec<Line>) {
             lines.extend(Line::bare(if bad { Tone::Bad } else { Tone::Dim }, &text));
         }
     }
+}
+
+/// What a host is, in words.
+pub(super) fn system(system: &str, rehearsal: bool) -> String {
+    if rehearsal { format!("REHEARSAL host ({system})") } else { system.to_owned() }
 }
 
 fn role(role: &RoleTime) -> String {
@@ -61,18 +66,47 @@ fn rehearsal(done: &Summary, lines: &mut Vec<Line>) {
         );
         lines.extend(Line::bare(Tone::Loud, &text));
     }
-    for text in &done.stand_ins {
-        lines.extend(Line::bare(Tone::Loud, &format!("  stand-in: {text}")));
+    lines.extend(stand_ins(&done.stand_ins).into_iter().flat_map(|text| Line::bare(Tone::Loud, &format!("  {text}"))));
+}
+
+/// The names of the things that are not the real ones. What each of them is, is a page of text: `poclab status` shows it.
+fn stand_ins(all: &[String]) -> Vec<String> {
+    // `name: what it really is`, as in mirror.yml
+    let parts = all.iter().map(|text| text.split_once(": ").unwrap_or((text, "")));
+    let (empty, working): (Vec<_>, Vec<_>) = parts.partition(|(_, what)| what.starts_with("Placeholder"));
+    let line = |label: &str, list: Vec<(&str, &str)>| {
+        let names: Vec<&str> = list.into_iter().map(|(name, _)| name).collect();
+        (!names.is_empty()).then(|| format!("{label}: {}", names.join(", ")))
+    };
+    let lines = [line("stand-ins (`poclab status` says what they really are)", working), line("placeholders that do nothing", empty)];
+    lines.into_iter().flatten().collect()
+}
+
+/// The same thing about several hosts becomes one line: what the titles begin with, and their last words.
+fn together(titles: &[&str]) -> String {
+    let halves: Vec<(&str, &str)> = titles.iter().filter_map(|title| title.rsplit_once(' ')).collect();
+    match halves.first() {
+        Some((start, _)) if halves.len() == titles.len() && halves.iter().all(|(other, _)| other == start) => {
+            format!("{start} {}", halves.iter().map(|(_, last)| *last).collect::<Vec<_>>().join(", "))
+        }
+        _ => titles.join("; "),
     }
 }
 
 /// What did not happen, and why.
 fn left_out(told: &Narrator, lines: &mut Vec<Line>) {
-    for (why, places) in &told.skipped_resources {
-        lines.extend(Line::bare(Tone::Warn, &format!("skipped: {why} ({})", places.join(", "))));
+    for ((resource, why), hosts) in &told.skipped_resources {
+        lines.extend(Line::bare(Tone::Warn, &format!("skipped on {}: {resource}: {why}", hosts.join(", "))));
     }
+    let mut checks: Vec<(&str, Vec<&str>)> = Vec::new();
     for (what, why) in &told.skipped {
-        lines.extend(Line::bare(Tone::Warn, &format!("skipped: check {what}: {why}")));
+        match checks.iter_mut().find(|(reason, _)| reason == why) {
+            Some((_, titles)) => titles.push(what),
+            None => checks.push((why, vec![what])),
+        }
+    }
+    for (why, titles) in checks {
+        lines.extend(Line::bare(Tone::Warn, &format!("skipped: check {}: {why}", together(&titles))));
     }
     for (what, why) in &told.failed_roles {
         lines.extend(Line::bare(Tone::Bad, &format!("failed: role {what}: {why}")));

@@ -1,0 +1,61 @@
+//! What goes wrong is said, and stops no more than it must.
+
+use crate::lab::Lab;
+
+#[test]
+fn a_host_that_is_down_is_4_and_the_others_finish() {
+    let lab = Lab::new();
+    lab.write("hosts/web/down", "no route to host\n");
+    same!(lab.poclab("bootstrap --parallel 1").exits(4));
+    assert_eq!(lab.read("hosts/db/etc/motd"), "welcome to db\n");
+    std::fs::remove_file(lab.path("hosts/web/down")).unwrap();
+    lab.poclab("bootstrap").exits(0);
+}
+
+#[test]
+fn a_host_that_is_not_what_the_inventory_says_is_4() {
+    let lab = Lab::new();
+    std::fs::remove_file(lab.path("hosts/web/etc/poclab-rehearsal")).unwrap();
+    let ran = lab.poclab("plan").exits(4);
+    assert!(ran.stdout.contains("calls this host a rehearsal host"), "{ran}");
+}
+
+#[test]
+fn a_failing_step_is_1_with_its_last_lines_and_a_hint() {
+    let lab = Lab::new();
+    let failing = "echo loading >&2; echo 'data: No space left on device' >&2; exit 7";
+    lab.replace("roles/site/role.yml", "echo data >{{ root }}/data", failing);
+    same!(lab.poclab("bootstrap --parallel 1").exits(1));
+    // The handler of what was changed before is not lost.
+    lab.replace("roles/site/role.yml", failing, "echo data >{{ root }}/data");
+    let ran = lab.poclab("plan --format json").exits(2);
+    assert_eq!(ran.changes(), ["web: command the site has data", "web: handler restart site"]);
+    lab.poclab("bootstrap").exits(0);
+    assert_eq!(lab.read("hosts/web/restarts"), "restarted\n");
+}
+
+#[test]
+fn a_failing_check_is_3() {
+    let lab = Lab::bootstrapped();
+    lab.replace("roles/base/role.yml", "absent_ok: true", "absent_ok: false");
+    same!(lab.poclab("verify").exits(3));
+    // What failed is looked at again, although nothing changed.
+    lab.poclab("bootstrap").exits(3);
+}
+
+#[test]
+fn a_lock_that_another_run_holds_is_respected() {
+    if std::process::Command::new("flock").arg("--version").output().is_err() {
+        return;
+    }
+    let lab = Lab::bootstrapped();
+    lab.write("hosts/db/etc/motd", "hello\n");
+    lab.write("hosts/db/var/lib/poclab/lock", "ann@desk (process 7) since noon\n");
+    let lock = std::fs::File::options().append(true).open(lab.path("hosts/db/var/lib/poclab/lock")).unwrap();
+    lock.lock().unwrap();
+    let ran = lab.poclab("bootstrap").exits(1);
+    assert!(ran.stdout.contains("another poclab run is changing this host: ann@desk (process 7) since noon"), "{ran}");
+    assert_eq!(lab.read("hosts/db/etc/motd"), "hello\n");
+    drop(lock);
+    lab.poclab("bootstrap").exits(0);
+}

@@ -1,0 +1,15 @@
+//! The real binary: what is typed, what is shown, how it ends. Its hosts are folders of this machine (`fake-host`).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests may panic")]
+
+#[macro_use]
+mod lab;
+
+mod command_line;
+mod failures;
+mod files;
+mod formats;
+mod interrupt;
+mod runs;
+mod secrecy;
+mod secrets;
