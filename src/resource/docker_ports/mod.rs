@@ -1,8 +1,11 @@
 //! Who may reach ports that containers publish: the `DOCKER-USER` policy.
 //!
-//! Published ports are forwarded, so no zone guards them. Docker lets every forwarded packet pass through the chain
-//! `DOCKER-USER` first and never changes its rules, but a reload of firewalld flushes it. So the policy is firewalld's
+//! Published ports are forwarded, so no zone guards them. Docker lets forwarded packets pass through the chain
+//! `DOCKER-USER` and never changes its rules, but a reload of firewalld flushes it. So the policy is firewalld's
 //! permanent direct configuration, which is put back before Docker adds its jump.
+//!
+//! Docker does not always put that jump first (docs/adr/0005), so the same rules stand a second time where Docker never
+//! writes and which packets meet earlier: in the mangle table. That is the guard.
 
 mod observed;
 #[cfg(test)]
@@ -142,11 +145,39 @@ impl Spec {
                 found.push(("the rules of DOCKER-USER are in the wrong order".to_owned(), Repair::Reload));
             }
         }
+        if written {
+            found.extend(guard_findings(&want, observed));
+        }
         if let Some(first) = &observed.bypass {
             found.push((format!("forwarded packets meet {first} before DOCKER-USER"), Repair::Docker));
         }
         found
     }
+}
+
+/// The guard against its rules: each difference once, named by where it shows.
+fn guard_findings(want: &[Rule], observed: &Observed) -> Vec<(String, Repair)> {
+    let mut found = Vec::new();
+    let running = observed.running && observed.enforced;
+    for rule in want {
+        let live = !running || observed.guard_live.contains(&rule.1);
+        if !observed.guard_disk.contains(rule) {
+            found.push((format!("guard: `{}` is missing ({})", rule.1, place(!live)), Repair::Write));
+        } else if !live {
+            found.push((format!("guard: `{}` is missing (runtime)", rule.1), Repair::Reload));
+        }
+    }
+    for rule in observed.guard_disk.iter().filter(|rule| !want.contains(rule)) {
+        found.push((format!("guard: unknown rule `{}` ({})", rule.1, place(observed.guard_live.contains(&rule.1))), Repair::Write));
+    }
+    let known = |rule: &String| want.iter().chain(&observed.guard_disk).any(|(_, known)| known == rule);
+    for rule in observed.guard_live.iter().filter(|rule| running && !known(rule)) {
+        found.push((format!("guard: unknown rule `{rule}` (runtime)"), Repair::DeleteGuard(rule.clone())));
+    }
+    if found.is_empty() && running && !in_order(&observed.guard_live) {
+        found.push(("guard: the rules are in the wrong order".to_owned(), Repair::Reload));
+    }
+    found
 }
 
 fn place(both: bool) -> &'static str {
@@ -165,6 +196,7 @@ enum Repair {
     Write,
     Reload,
     Delete(String),
+    DeleteGuard(String),
     Docker,
 }
 
@@ -234,26 +266,31 @@ impl Kind for Spec {
             _ => None,
         });
         let deletes: Vec<&String> = deletes.collect();
-        if repairs.contains(&Repair::Write) || !deletes.is_empty() {
+        let guard_deletes: Vec<&String> =
+            repairs.iter().filter_map(|repair| if let Repair::DeleteGuard(rule) = repair { Some(rule) } else { None }).collect();
+        if repairs.contains(&Repair::Write) || !deletes.is_empty() || !guard_deletes.is_empty() {
             // A reload puts back direct rules that firewalld knows at runtime only: it must forget them.
             let known: Vec<String> = self
                 .rules(self.names(observed))
                 .iter()
                 .map(|(priority, rule)| format!("-e {}", quote(&format!("{priority} {rule}"))))
                 .collect();
-            let _ = write!(
-                script,
-                "  firewall-cmd --direct --get-rules ipv4 filter DOCKER-USER | grep -vxF {} | while IFS= read -r poclab_l; do\n\
-                 \x20   [ -z \"$poclab_l\" ] || printf '%s\\n' \"$poclab_l\" | xargs firewall-cmd --direct --remove-rule ipv4 filter DOCKER-USER || exit 1\n  done || exit 1\n",
-                known.join(" ")
-            );
+            let known = known.join(" ");
+            for chain in ["filter DOCKER-USER", "mangle FORWARD"] {
+                let _ = write!(
+                    script,
+                    "  firewall-cmd --direct --get-rules ipv4 {chain} | grep -vxF {known} | while IFS= read -r poclab_l; do\n\
+                     \x20   [ -z \"$poclab_l\" ] || printf '%s\\n' \"$poclab_l\" | xargs firewall-cmd --direct --remove-rule ipv4 {chain} || exit 1\n  done || exit 1\n"
+                );
+            }
         }
-        for rule in deletes {
+        let filter = deletes.into_iter().map(|rule| ("filter", "DOCKER-USER", rule));
+        for (table, chain, rule) in filter.chain(guard_deletes.into_iter().map(|rule| ("mangle", "FORWARD_direct", rule))) {
             let words: Vec<String> = command_words(rule).iter().map(|word| quote(word)).collect();
             let rule = words.join(" ");
             let _ = writeln!(
                 script,
-                "  while iptables -w -C DOCKER-USER {rule} 2>/dev/null; do iptables -w -D DOCKER-USER {rule} || exit 1; done"
+                "  while iptables -w -t {table} -C {chain} {rule} 2>/dev/null; do iptables -w -t {table} -D {chain} {rule} || exit 1; done"
             );
         }
         if repairs.contains(&Repair::Docker) {
@@ -268,11 +305,10 @@ impl Spec {
     /// Replaces what direct.xml holds for the chain; entries of others stay as they are (`firewall_zone` judges them).
     fn write(&self, interfaces: &[String]) -> String {
         let mut lines = vec!["  <chain ipv=\"ipv4\" table=\"filter\" chain=\"DOCKER-USER\"/>".to_owned()];
-        for (priority, rule) in self.rules(interfaces) {
-            lines.push(format!(
-                "  <rule ipv=\"ipv4\" table=\"filter\" chain=\"DOCKER-USER\" priority=\"{priority}\">{}</rule>",
-                escape(rule.as_str())
-            ));
+        for chain in ["table=\"filter\" chain=\"DOCKER-USER\"", "table=\"mangle\" chain=\"FORWARD\""] {
+            for (priority, rule) in self.rules(interfaces) {
+                lines.push(format!("  <rule ipv=\"ipv4\" {chain} priority=\"{priority}\">{}</rule>", escape(rule.as_str())));
+            }
         }
         lines.push("</direct>".to_owned());
         let lines: Vec<String> = lines.iter().map(|line| quote(line)).collect();

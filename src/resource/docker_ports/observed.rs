@@ -19,7 +19,11 @@ pub struct Observed {
     pub enforced: bool,
     /// Its rules, without the RETURN that Docker appends.
     pub live: Vec<String>,
-    /// A rule of FORWARD that lets packets pass before they meet the chain, while Docker runs.
+    /// Priority and rule of the guard in direct.xml (mangle FORWARD).
+    pub guard_disk: Vec<(i32, String)>,
+    /// The guard's rules in the kernel.
+    pub guard_live: Vec<String>,
+    /// Why packets do not meet the chain, while Docker runs.
     pub bypass: Option<String>,
 }
 
@@ -49,6 +53,9 @@ if command -v iptables >/dev/null 2>&1; then
   poclab_out=$(iptables -w -S 2>&1)
   printf '@ rules %s\\n' \"$?\"
   printf '%s\\n' \"$poclab_out\" | sed 's/^/|/'
+  poclab_out=$(iptables -w -t mangle -S 2>&1)
+  printf '@ mangle %s\\n' \"$?\"
+  printf '%s\\n' \"$poclab_out\" | sed 's/^/|/'
 fi
 ";
 
@@ -72,10 +79,21 @@ impl Observed {
             }
             None => Rules::default(),
         };
+        let mangle = match sections.value("mangle") {
+            Some("0") => Rules::read(&sections.content("mangle").unwrap_or_default()),
+            Some(status) => {
+                let said = sections.content("mangle").unwrap_or_default();
+                return Err(format!("iptables -t mangle -S ended with exit status {status}: {}", said.lines().last().unwrap_or("nothing")));
+            }
+            None => Rules::default(),
+        };
         let direct = sections.file("/etc/firewalld/direct.xml").map_or_else(|| Ok(Vec::new()), |text| read_direct(&text));
         let ours = |tag: &'static str| direct.iter().flatten().filter(move |entry| entry.is_docker_user() && entry.tag == tag);
         let mut disk: Vec<(i32, String)> = ours("rule").map(|entry| (entry.priority, entry.args.clone())).collect();
         disk.sort_by_key(|(priority, _)| *priority);
+        let guard = direct.iter().flatten().filter(|entry| entry.is_docker_guard());
+        let mut guard_disk: Vec<(i32, String)> = guard.map(|entry| (entry.priority, entry.args.clone())).collect();
+        guard_disk.sort_by_key(|(priority, _)| *priority);
         let mut live: Vec<String> = rules.of("DOCKER-USER").map(str::to_owned).collect();
         if live.last().is_some_and(|rule| rule == "-j RETURN") {
             live.pop();
@@ -89,18 +107,18 @@ impl Observed {
             disk: direct.clone().map(|_| disk),
             enforced: rules.has("DOCKER-USER"),
             live,
+            guard_disk,
+            guard_live: mangle.of("FORWARD_direct").map(str::to_owned).collect(),
             bypass,
         })
     }
 }
 
-/// Docker 20.10 puts its isolation chain (which only drops) before the jump after a reload; nothing else may be there.
+/// Whether the jump is there at all. Its place is Docker's business: Docker 20.10 may leave it behind rules that accept
+/// after a reload of firewalld, or after a restart with containers that kept running (seen); the guard holds all the same.
 fn bypass(rules: &Rules) -> Option<String> {
-    let before: Vec<&str> = rules.of("FORWARD").take_while(|rule| *rule != "-j DOCKER-USER").collect();
-    if before.len() == rules.of("FORWARD").count() {
-        return Some("no jump to it: Docker's chains are gone,".to_owned());
-    }
-    before.into_iter().find(|rule| *rule != "-j DOCKER-ISOLATION-STAGE-1").map(|rule| format!("`{rule}`"))
+    let there = rules.of("FORWARD").any(|rule| rule == "-j DOCKER-USER");
+    (!there).then(|| "no jump to it: Docker's chains are gone,".to_owned())
 }
 
 /// Names in `ip -4 -o addr show scope global` (`2: eth0@if7    inet …`), each once.

@@ -256,7 +256,7 @@ fn others(spec: &Spec, observed: &Observed, found: &mut Vec<Finding>) {
     match &observed.direct {
         Err(why) => found.push(finding(format!("/etc/firewalld/direct.xml cannot be read: {why}"), vec![Fix::CleanDirect])),
         Ok(entries) => {
-            for entry in entries.iter().filter(|entry| !entry.is_docker_user()) {
+            for entry in entries.iter().filter(|entry| !entry.is_docker_user() && !entry.is_docker_guard()) {
                 let mut fix = vec![Fix::CleanDirect];
                 // Direct rules survive a reload: firewalld must be told, too.
                 if observed.runtime.is_some() {

@@ -45,12 +45,13 @@ poclab_put() {
 /// Shows `direct.xml`'s elements one per line, without the frame. awk reads records between `<`, so that it does not
 /// matter how the file is laid out; a record that starts with a slash is the end of an element.
 ///
-/// `keep` is an awk expression on `mine`: whether the element belongs to the chain `DOCKER-USER`.
+/// `keep` is an awk expression on `mine`: whether the element belongs to the policy for published ports
+/// (filter DOCKER-USER, or the guard in mangle FORWARD).
 pub fn direct_elements(keep: &str) -> String {
     format!(
         "awk 'BEGIN {{ RS = \"<\" }}\n\
          /^(chain|rule|passthrough)[ \\t\\n]/ {{\n\
-         \x20 mine = ($0 ~ /chain=[\"\\047]DOCKER-USER[\"\\047]/) && ($0 ~ /ipv=[\"\\047]ipv4[\"\\047]/) && ($0 ~ /table=[\"\\047]filter[\"\\047]/)\n\
+         \x20 mine = ($0 ~ /ipv=[\"\\047]ipv4[\"\\047]/) && (($0 ~ /chain=[\"\\047]DOCKER-USER[\"\\047]/ && $0 ~ /table=[\"\\047]filter[\"\\047]/) || ($0 ~ /^rule/ && $0 ~ /chain=[\"\\047]FORWARD[\"\\047]/ && $0 ~ /table=[\"\\047]mangle[\"\\047]/))\n\
          \x20 if (!({keep})) next\n\
          \x20 sub(/[ \\t\\n]+$/, \"\")\n\
          \x20 tag = $0; sub(/[ \\t\\n].*/, \"\", tag)\n\

@@ -148,6 +148,11 @@ pub struct Direct {
 }
 
 impl Direct {
+    /// Whether it belongs to the guard of published ports (a rule of mangle FORWARD), which `docker_ports` looks after.
+    pub fn is_docker_guard(&self) -> bool {
+        self.tag == "rule" && (self.ipv.as_str(), self.table.as_str(), self.chain.as_str()) == ("ipv4", "mangle", "FORWARD")
+    }
+
     /// Whether the kind `docker_ports` looks after it.
     pub fn is_docker_user(&self) -> bool {
         (self.ipv.as_str(), self.table.as_str(), self.chain.as_str()) == ("ipv4", "filter", "DOCKER-USER")
