@@ -258,9 +258,15 @@ macro_rules! same {
         let mut settings = insta::Settings::clone_current();
         settings.set_prepend_module_to_snapshot(false);
         settings.set_omit_expression(true);
-        settings.add_filter(r"\b\d+(\.\d)? s\b", "[time]");
+        settings.add_filter(r"\b(\d+ min )?\d+(\.\d)? s\b", "[time]");
+        // What a slow machine says more often, and a fast one less.
+        settings.add_filter(r"(?m)^.*: done: .* \(\[time\]\)\n", "");
+        settings.add_filter(r"(?m)^.*: still: .*\n", "");
+        settings.add_filter(r"\b(\w+)( \[time\])?, (\d+) changed", "$1 [time], $3 changed");
+        settings.add_filter(r"\b(\w+) FAILED( after \[time\])?(\n|;)", "$1 FAILED after [time]$3");
         settings.add_filter(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "[moment]");
-        settings.add_filter(r"\d{8}T\d{6}Z", "[moment]");
+        // Two runs of the same second have names of their own.
+        settings.add_filter(r"\d{8}T\d{6}Z-([a-z]+)(-\d+)?\.jsonl", "[moment]-$1.jsonl");
         settings.add_filter(r"sha256 [0-9a-f]{12} instead of [0-9a-f]{12}", "sha256 [hash] instead of [hash]");
         settings.bind(|| insta::assert_snapshot!($ran.to_string()));
     }};
