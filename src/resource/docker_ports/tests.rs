@@ -171,7 +171,7 @@ fn scratch_host() {
     assert_eq!(plan(&spec), ["no policy for published ports (permanent)"]);
     repair(&spec);
     for (damage, want) in [
-        ("iptables -F DOCKER-USER", 3),
+        ("iptables -F DOCKER-USER", 3), // protection: damage that must be found and repaired
         ("iptables -I DOCKER-USER -s 10.9.9.9 -j RETURN", 1),
         ("iptables -I DOCKER-USER -j RETURN", 1),
         ("firewall-cmd --direct --add-rule ipv4 filter DOCKER-USER 5 -s 10.9.9.9 -m comment --comment 'a b' -j ACCEPT", 1),
