@@ -93,7 +93,7 @@ impl Project {
     fn sessions(&self, host: &str) -> (usize, usize) {
         let log = self.on(host, "journalctl --no-pager -q -t sshd -t sshd-session");
         let count = |text: &str| log.lines().filter(|line| line.contains(text)).count();
-        (count("Accepted "), count("Starting session: command"))
+        (count("Accepted publickey for"), count("Starting session: command"))
     }
 }
 

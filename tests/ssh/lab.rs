@@ -1,7 +1,7 @@
 //! A real sshd on loopback, temporary users and sudo rules; everything is removed when a test ends.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -79,29 +79,51 @@ impl Sshd {
         sh(&format!("chmod 600 {}/host_rsa", dir.path().display()));
         keygen(&dir.path().join("key"), "ed25519", "");
         fs::copy(dir.path().join("key.pub"), dir.path().join("authorized_keys")).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let d = dir.path().display();
+        // Another test may take the free port before sshd does: sshd then ends, and a test that went on would talk to the other's sshd.
+        for _ in 0..20 {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            if let Some(child) = Self::listen(dir.path(), port, extra) {
+                return Self { child, port, dir, interrupted: Arc::default() };
+            }
+        }
+        panic!("sshd found no port: {}", fs::read_to_string(dir.path().join("log")).unwrap());
+    }
+
+    /// An sshd that says in its own log that it has this port. `None`: somebody else has it.
+    fn listen(dir: &Path, port: u16, extra: &str) -> Option<Child> {
+        let d = dir.display();
         let config = format!(
             "{extra}\nPort {port}\nListenAddress 127.0.0.1\nHostKey {d}/host_ed25519\nHostKey {d}/host_rsa\nPidFile none\nUsePAM no\nStrictModes no\n\
              AuthorizedKeysFile {d}/authorized_keys\nPermitRootLogin yes\nPasswordAuthentication yes\nKbdInteractiveAuthentication no\nLogLevel VERBOSE\n"
         );
-        fs::write(dir.path().join("config"), config).unwrap();
-        let log = fs::File::create(dir.path().join("log")).unwrap();
-        let child = Command::new(SSHD)
+        fs::write(dir.join("config"), config).unwrap();
+        let log = dir.join("log");
+        let mut child = Command::new(SSHD)
             .args(["-D", "-e", "-f"])
-            .arg(dir.path().join("config"))
+            .arg(dir.join("config"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        let sshd = Self { child, port, dir, interrupted: Arc::default() };
         let deadline = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "sshd does not listen: {}", sshd.log());
+        loop {
+            let ended = child.try_wait().unwrap();
+            let said = fs::read_to_string(&log).unwrap();
+            if said.contains(&format!("Server listening on 127.0.0.1 port {port}.")) {
+                return Some(child);
+            }
+            if ended.is_some() {
+                assert!(said.contains("Address already in use"), "sshd ended: {said}");
+                return None;
+            }
+            if Instant::now() > deadline {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("sshd does not listen: {said}");
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
-        sshd
     }
 
     pub fn log(&self) -> String {
@@ -221,4 +243,12 @@ pub fn stdout(transport: &mut dyn Transport, script: &str) -> String {
     let out = exec(transport, script).unwrap();
     assert_eq!(out.status, 0, "{}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8(out.stdout).unwrap()
+}
+
+#[test]
+fn a_port_that_another_sshd_has_is_noticed() {
+    need_sshd!();
+    let sshd = Sshd::start();
+    assert!(Sshd::listen(sshd.dir.path(), sshd.port, "").is_none());
+    assert_eq!(stdout(&mut *sshd.connect(), "echo still there"), "still there\n");
 }

@@ -181,7 +181,7 @@ fn set_and_rotate() {
     }
     let fields: Vec<String> = store.show("push").unwrap().into_iter().map(|(label, _)| label).collect();
     assert_eq!(fields, ["user", "password", "htpasswd"]);
-    assert!(store.show("pusch").unwrap_err().to_string().contains("did you mean `push`"));
+    assert!(store.show("pusch").unwrap_err().to_string().contains("did you mean `push`?"));
     assert!(store.show("quite different").unwrap_err().to_string().contains("secrets list"));
 }
 

@@ -151,7 +151,8 @@ fn order_matters() {
 fn the_place_of_the_jump_is_dockers_business() {
     for before in ["-j DOCKER-ISOLATION-STAGE-1", "-o docker0 -j DOCKER"] {
         let jump = "|-A FORWARD -j DOCKER-USER\n";
-        let later = host().replacen(jump, "", 1).replacen("|-A FORWARD -j DOCKER-ISOLATION-STAGE-1\n", &format!("|-A FORWARD {before}\n{jump}"), 1);
+        let later =
+            host().replacen(jump, "", 1).replacen("|-A FORWARD -j DOCKER-ISOLATION-STAGE-1\n", &format!("|-A FORWARD {before}\n{jump}"), 1);
         assert_ne!(later, host());
         assert_eq!(drift(&policy(), &later), [""; 0]);
     }
@@ -191,7 +192,7 @@ fn scratch_host() {
     assert_eq!(plan(&spec), ["no policy for published ports (permanent)"]);
     repair(&spec);
     for (damage, want) in [
-        ("iptables -F DOCKER-USER", 3),
+        ("iptables -F DOCKER-USER", 3), // protection: damage that must be found and repaired
         ("iptables -I DOCKER-USER -s 10.9.9.9 -j RETURN", 1),
         ("iptables -I DOCKER-USER -j RETURN", 1),
         ("firewall-cmd --direct --add-rule ipv4 filter DOCKER-USER 5 -s 10.9.9.9 -m comment --comment 'a b' -j ACCEPT", 1),

@@ -279,7 +279,7 @@ fn scratch_host() {
         ("iptables -I FORWARD -s 10.8.0.1 -j ACCEPT", "unknown rule `-A FORWARD -s 10.8.0.1/32 -j ACCEPT` (runtime)"),
         ("iptables -I IN_public_allow -j ACCEPT", "unknown rule `-A IN_public_allow -j ACCEPT` in the kernel (runtime)"),
         (
-            "iptables -F IN_public_allow; iptables -A IN_public_allow -p tcp -m tcp --dport 22 -j ACCEPT",
+            "iptables -F IN_public_allow; iptables -A IN_public_allow -p tcp -m tcp --dport 22 -j ACCEPT", // protection: damage that must be found and repaired
             "the kernel's chain IN_public_allow lacks `-s 10.0.0.11/32 -p tcp -m tcp --dport 5000 -j ACCEPT`",
         ),
         (
@@ -297,7 +297,10 @@ fn scratch_host() {
         ("cp /usr/lib/firewalld/services/ssh.xml /etc/firewalld/services/", "/etc/firewalld/services/ssh.xml changes what firewalld ships"),
         ("sed -i s/DefaultZone=.*/DefaultZone=trusted/ /etc/firewalld/firewalld.conf", "the default zone is trusted, want public"),
         ("firewall-cmd --set-default-zone=trusted", "the default zone is trusted, want public"),
-        ("iptables -P INPUT ACCEPT; iptables -F INPUT", "the kernel's rules are gone although firewalld runs: nothing is enforced"),
+        (
+            "iptables -P INPUT ACCEPT; iptables -F INPUT", // protection: damage that must be found and repaired
+            "the kernel's rules are gone although firewalld runs: nothing is enforced",
+        ),
     ] {
         ok(damage);
         assert_eq!(plan(&spec), [want], "{damage}");
