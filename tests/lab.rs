@@ -181,7 +181,7 @@ fn damage_is_named_and_repaired_exactly(lab: &Project) {
         "registry: file /srv/registry/certs/registry.key",
         "registry: file /srv/registry/auth/htpasswd",
         "gitlab: firewall_zone public",
-        "gitlab: package chrony",
+        "gitlab: package ca-certificates and 2 more",
     ]);
     assert!(expected.is_subset(&planned), "planned {planned:#?}");
     // Without the package its files and its service are gone as well; nothing else may be named.
@@ -192,6 +192,7 @@ fn damage_is_named_and_repaired_exactly(lab: &Project) {
         of_kind(&events, "change").iter().filter(|e| e["resource"] == resource).map(|e| e["reasons"].to_string()).collect::<String>()
     };
     assert!(reason("firewall_zone public").contains("4444/tcp"), "{}", reason("firewall_zone public"));
+    assert_eq!(reason("package ca-certificates and 2 more"), r#"["chrony: not installed"]"#, "the one of the three that is gone");
     assert!(reason("file /srv/registry/certs/registry.key").contains("0644"));
     assert!(!reason("file /srv/registry/auth/htpasswd").contains("$2"), "hashes of secret files only");
 
