@@ -1,5 +1,6 @@
 //! What every other module may use: exit codes, secrets, quoting, redaction, frames.
 
+mod clock;
 mod exit;
 pub mod frame;
 mod payload;
@@ -7,6 +8,7 @@ mod quote;
 mod redact;
 mod secret;
 
+pub use clock::now;
 pub use exit::Exit;
 pub use payload::Payload;
 pub use quote::quote;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use crate::base::frame::{Frame, ScriptBuilder, Seen};
-use crate::base::{Payload, quote};
+use crate::base::{Payload, now, quote};
 use crate::lab::{HandlerAction, Lab};
 use crate::resource::{State, confirm};
 use crate::ssh::{Output, SshError};
@@ -307,10 +307,6 @@ fn operator() -> String {
     let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".to_owned());
     let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
     format!("{user}@{} (process {})", host.trim(), std::process::id())
-}
-
-fn now() -> String {
-    time::OffsetDateTime::now_utc().format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
 }
 
 /// Turns frames into events.

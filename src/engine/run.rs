@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use crate::base::Exit;
 use crate::base::frame::ScriptBuilder;
+use crate::base::{Exit, now};
 use crate::lab::{Host, Lab};
 use crate::ssh::{Connector, SshError};
 
@@ -174,7 +174,7 @@ impl<'a> Engine<'a> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             hosts: hosts.iter().map(|&h| self.lab.hosts[h].name.clone()).collect(),
             roles: roles.into_iter().cloned().collect(),
-            started: time::OffsetDateTime::now_utc().format(&time::format_description::well_known::Rfc3339).unwrap_or_default(),
+            started: now(),
         });
         Tally::new(self.lab, hosts, self.nodes(), kind == RunKind::Plan)
     }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+use crate::base::now;
 use crate::check::{Outcome, Verdict};
 use crate::lab::{Check, Lab};
 
@@ -99,7 +100,7 @@ pub fn remember(lab: &Lab, result: &Result) -> anyhow::Result<()> {
     if passed && !result.complete {
         return Ok(());
     }
-    let at = time::OffsetDateTime::now_utc().format(&time::format_description::well_known::Rfc3339).unwrap_or_default();
+    let at = now();
     let record = Record { passed, at, checks: lab.checks.iter().map(label).collect() };
     let file = record_file(lab);
     let temporary = file.with_extension("tmp");
