@@ -68,7 +68,8 @@ fn colours_on_a_terminal_unless_no_color_is_set() {
     let on_terminal = |env: &[(&str, &str)]| {
         let mut command = std::process::Command::new("script");
         command.args(["-qec", concat!(env!("CARGO_BIN_EXE_poclab"), " plan"), "/dev/null"]).current_dir(lab.root());
-        command.env("HOME", lab.root()).env("TERM", "xterm").env_remove("NO_COLOR").envs(env.iter().copied());
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", lab.root());
+        command.env("TERM", "xterm").envs(env.iter().copied());
         command.stdin(std::process::Stdio::null()).output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
     };
     let Ok(coloured) = on_terminal(&[]) else { return };
