@@ -53,12 +53,12 @@ fn product_files() -> Vec<PathBuf> {
         .collect()
 }
 
-/// Lines of a text that match, with line numbers. A line that refuses the thing says so with `protection:`.
-fn offences(text: &str) -> Vec<(usize, String)> {
+/// Lines of a text that match, with line numbers. Only a test may do damage, on a line that says `protection:` and why.
+fn offences(text: &str, is_test: bool) -> Vec<(usize, String)> {
     let forbidden = forbidden();
     text.lines()
         .enumerate()
-        .filter(|(_, line)| !line.contains("protection:"))
+        .filter(|(_, line)| !(is_test && line.contains("protection: ")))
         .filter_map(|(number, line)| {
             let squeezed = line.split_whitespace().collect::<Vec<_>>().join(" ");
             let found = forbidden.iter().find(|(pattern, _)| squeezed.to_lowercase().contains(&pattern.to_lowercase()));
@@ -74,7 +74,8 @@ fn nothing_in_the_tree_switches_off_a_protection() {
     let mut found = Vec::new();
     for file in files {
         let Ok(text) = std::fs::read_to_string(&file) else { continue };
-        found.extend(offences(&text).into_iter().map(|(line, what)| format!("{}:{line}: {what}", file.display())));
+        let is_test = file.ends_with("tests.rs");
+        found.extend(offences(&text, is_test).into_iter().map(|(line, what)| format!("{}:{line}: {what}", file.display())));
     }
     assert!(found.is_empty(), "switched off:\n{}", found.join("\n"));
 }
@@ -82,7 +83,9 @@ fn nothing_in_the_tree_switches_off_a_protection() {
 #[test]
 fn the_search_finds_what_it_is_for() {
     for (pattern, _) in forbidden() {
-        assert_eq!(offences(&format!("x\n  {pattern}\n")).len(), 1, "{pattern}");
+        assert_eq!(offences(&format!("x\n  {pattern}\n"), false).len(), 1, "{pattern}");
+        assert_eq!(offences(&format!("{pattern} # protection: no excuse in product code"), false).len(), 1, "{pattern}");
+        assert_eq!(offences(&format!("{pattern} // protection: damage on purpose"), true).len(), 0, "{pattern}");
     }
-    assert_eq!(offences(&["systemctl  stop  fire", "walld"].concat()).len(), 1);
+    assert_eq!(offences(&["systemctl  stop  fire", "walld"].concat(), false).len(), 1);
 }

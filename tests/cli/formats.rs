@@ -72,7 +72,7 @@ fn colours_on_a_terminal_unless_no_color_is_set() {
         command.env("TERM", "xterm").envs(env.iter().copied());
         command.stdin(std::process::Stdio::null()).output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
     };
-    let Ok(coloured) = on_terminal(&[]) else { return };
+    let coloured = on_terminal(&[]).expect("script is needed to have a terminal: install bsdutils");
     assert!(coloured.contains("\x1b[32m") && coloured.contains("nothing would change"), "{coloured:?}");
     let plain = on_terminal(&[("NO_COLOR", "1")]).unwrap();
     assert!(!plain.contains("\x1b[32m") && !plain.contains("\x1b[1m") && plain.contains("nothing would change"), "{plain:?}");
