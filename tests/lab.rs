@@ -6,123 +6,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests may panic")]
 
+#[path = "support/container_lab.rs"]
+mod container_lab;
+
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
-const HOSTS: [&str; 4] = ["deploy", "app", "registry", "gitlab"];
-
-/// A project folder of its own around the tree's roles and templates.
-struct Project {
-    folder: tempfile::TempDir,
-}
-
-impl Project {
-    fn new() -> Self {
-        let tree = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["roles", "templates", "rehearsal"] {
-            std::os::unix::fs::symlink(tree.join(name), folder.path().join(name)).unwrap();
-        }
-        std::fs::create_dir(folder.path().join("inventory")).unwrap();
-        let inventory = std::fs::read_to_string(tree.join("inventory/rehearsal.yml")).unwrap();
-        let own =
-            inventory.replace("10.90.", "10.91.").replace("lab: rehearsal", "lab: labtest").replace(".poclab/rehearsal", ".poclab/labtest");
-        assert_ne!(inventory, own);
-        let project = Self { folder };
-        std::fs::write(project.inventory(), own).unwrap();
-        project
-    }
-
-    fn inventory(&self) -> PathBuf {
-        self.folder.path().join("inventory/rehearsal.yml")
-    }
-
-    fn edit_inventory(&self, from: &str, to: &str) -> String {
-        let old = std::fs::read_to_string(self.inventory()).unwrap();
-        assert!(old.contains(from), "the inventory has {from:?}");
-        std::fs::write(self.inventory(), old.replacen(from, to, 1)).unwrap();
-        old
-    }
-
-    fn poclab(&self, args: &[&str]) -> Output {
-        eprintln!("--- poclab {}", args.join(" "));
-        let identity = self.folder.path().join("identity.txt");
-        let output = Command::new(env!("CARGO_BIN_EXE_poclab"))
-            .args(["--inventory", "inventory/rehearsal.yml"])
-            .args(args)
-            .current_dir(self.folder.path())
-            .env("POCLAB_IDENTITY", identity)
-            .output()
-            .unwrap();
-        eprintln!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        output
-    }
-
-    /// Runs with `--format json`; the exit code and the events.
-    fn events(&self, args: &[&str]) -> (i32, Vec<serde_json::Value>) {
-        let mut all = args.to_vec();
-        all.extend(["--format", "json"]);
-        let output = self.poclab(&all);
-        let events = String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        (output.status.code().unwrap(), events)
-    }
-
-    /// Runs a shell command as root inside a host, past poclab.
-    fn on(&self, host: &str, shell: &str) -> String {
-        let name = self.container(host);
-        let output = Command::new("docker").args(["exec", &name, "sh", "-c", shell]).output().unwrap();
-        assert!(output.status.success(), "{host}: {shell}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn container(&self, host: &str) -> String {
-        let address = format!("10.91.0.{}", 11 + HOSTS.iter().position(|h| *h == host).unwrap());
-        let ids = Command::new("docker").args(["ps", "-q"]).output().unwrap();
-        let ids = String::from_utf8(ids.stdout).unwrap();
-        let format = "{{.Name}} {{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
-        let found = ids.lines().find_map(|id| {
-            let output = Command::new("docker").args(["inspect", "-f", format, id]).output().unwrap();
-            let line = String::from_utf8(output.stdout).unwrap();
-            line.trim().split_once(' ').filter(|(_, ip)| *ip == address).map(|(name, _)| name.trim_start_matches('/').to_owned())
-        });
-        found.unwrap_or_else(|| panic!("no container has the address {address}"))
-    }
-
-    /// Connections and execs that sshd has logged on a host so far.
-    fn sessions(&self, host: &str) -> (usize, usize) {
-        let log = self.on(host, "journalctl --no-pager -q -t sshd -t sshd-session");
-        let count = |text: &str| log.lines().filter(|line| line.contains(text)).count();
-        (count("Accepted publickey for"), count("Starting session: command"))
-    }
-}
-
-impl Drop for Project {
-    fn drop(&mut self) {
-        if std::env::var_os("POCLAB_KEEP_LAB").is_none() {
-            self.poclab(&["rehearse", "down"]);
-        }
-    }
-}
-
-/// `host: resource` of all changes.
-fn changes(events: &[serde_json::Value]) -> BTreeSet<String> {
-    let changes = events.iter().filter(|event| event["event"] == "change");
-    changes.map(|event| format!("{}: {}", event["host"].as_str().unwrap(), event["resource"].as_str().unwrap())).collect()
-}
-
-fn of_kind<'a>(events: &'a [serde_json::Value], kind: &str) -> Vec<&'a serde_json::Value> {
-    events.iter().filter(|event| event["event"] == kind).collect()
-}
-
-fn set(items: &[&str]) -> BTreeSet<String> {
-    items.iter().map(|item| (*item).to_owned()).collect()
-}
+use container_lab::{HOSTS, Project, changes, of_kind, set};
 
 #[test]
 #[ignore = "needs docker and minutes: make lab-test"]
 fn four_bare_hosts_become_a_verified_lab() {
-    let lab = Project::new();
+    let lab = Project::new("labtest", "10.91");
     let up = lab.poclab(&["rehearse", "up"]);
     assert!(up.status.success());
 
@@ -210,7 +104,7 @@ fn wrong_inputs_are_named_and_the_other_hosts_finish(lab: &Project) {
     let observed = |events: &[serde_json::Value]| of_kind(events, "observed").len();
 
     // A wrong sudo password.
-    let password = lab.folder.path().join(".poclab/labtest/sudo-password-app");
+    let password = lab.folder().join(".poclab/labtest/sudo-password-app");
     let good = std::fs::read_to_string(&password).unwrap();
     std::fs::write(&password, "wrong-password\n").unwrap();
     let (exit, events) = lab.events(&["plan"]);
@@ -228,7 +122,7 @@ fn wrong_inputs_are_named_and_the_other_hosts_finish(lab: &Project) {
     assert!(errors[0].0 == "gitlab" && errors[0].1.contains("10.91.0.99"), "{errors:?}");
 
     // A changed host key.
-    let known = lab.folder.path().join(".poclab/labtest/known_hosts");
+    let known = lab.folder().join(".poclab/labtest/known_hosts");
     let good = std::fs::read_to_string(&known).unwrap();
     let deploy = good.lines().find(|line| line.starts_with("10.91.0.11 ")).unwrap();
     let app = good.lines().find(|line| line.starts_with("10.91.0.12 ")).unwrap();
