@@ -44,8 +44,9 @@ impl ScriptBuilder {
             "LC_ALL=C; export LC_ALL\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; export PATH\numask 022\n",
         );
         let _ = writeln!(script, "poclab_n={nonce}");
-        script.push_str("poclab_begin() { printf '\\036%s:%s\\037' \"$poclab_n\" \"$1\"; }\n");
-        script.push_str("poclab_end() { printf '\\036%s:%s:%s\\037' \"$poclab_n\" \"$1\" \"$2\"; }\n");
+        // Nobody reads any more: the script ends with the step that it is in (where SIGPIPE is ignored, too).
+        script.push_str("poclab_begin() { printf '\\036%s:%s\\037' \"$poclab_n\" \"$1\" || exit 1; }\n");
+        script.push_str("poclab_end() { printf '\\036%s:%s:%s\\037' \"$poclab_n\" \"$1\" \"$2\" || exit 1; }\n");
         Self { nonce: nonce.to_owned(), script }
     }
 

@@ -4,9 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::quote;
 use crate::lab::{Host, Os};
+use crate::resource::confirm;
+
+use super::lock::{self, Record};
 
 /// Folder on the host where restarts that are still to be made are written down.
 pub const PENDING_DIR: &str = "/var/lib/poclab/pending";
+
+/// The script on the host that removes what an exec which was killed has left; there only while an exec runs, and after a kill.
+pub const UNFINISHED: &str = "/var/lib/poclab/unfinished";
 
 /// The marker file of rehearsal hosts.
 const REHEARSAL_MARKER: &str = "/etc/poclab-rehearsal";
@@ -22,6 +28,12 @@ pub struct Facts {
     pub rehearsal: Option<String>,
     /// Names of the files in [`PENDING_DIR`].
     pub pending: BTreeSet<String>,
+    /// The run that holds the host.
+    pub lock: Option<Record>,
+    /// Whether an exec was cut off and may have left temporary files.
+    pub unfinished: bool,
+    /// Changes that wait for their confirmation, or that the host has undone: names of their timers.
+    pub unconfirmed: BTreeSet<String>,
 }
 
 /// The fragment that prints the facts, one `key=value` line each.
@@ -33,9 +45,14 @@ printf 'system=%s\n' "$poclab_os"
 printf 'kernel=%s\n' "$(uname -r)"
 if [ -r {marker} ]; then printf 'rehearsal=%s\n' "$(head -n 1 {marker})"; fi
 for poclab_f in {pending}/*; do [ -e "$poclab_f" ] && printf 'pending=%s\n' "${{poclab_f##*/}}"; done
-exit 0"#,
+for poclab_f in {unfinished} /var/lib/poclab/*.new; do [ -e "$poclab_f" ] && echo unfinished=yes; done
+for poclab_f in {confirm}/*/revert.sh; do [ -e "$poclab_f" ] && poclab_f=${{poclab_f%/*}} && printf 'unconfirmed=%s\n' "${{poclab_f##*/}}"; done
+{lock}exit 0"#,
         marker = quote(REHEARSAL_MARKER),
         pending = quote(PENDING_DIR),
+        unfinished = quote(UNFINISHED),
+        confirm = quote(confirm::FOLDER),
+        lock = lock::look(),
     )
 }
 
@@ -44,12 +61,14 @@ pub fn parse(text: &str) -> Facts {
     let mut facts = Facts::default();
     let mut single: BTreeMap<&str, String> = BTreeMap::new();
     for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
-        if key == "pending" {
-            facts.pending.insert(value.to_owned());
-        } else {
-            single.insert(key, value.to_owned());
+        match key {
+            "pending" => drop(facts.pending.insert(value.to_owned())),
+            "unconfirmed" => drop(facts.unconfirmed.insert(value.to_owned())),
+            _ => drop(single.insert(key, value.to_owned())),
         }
     }
+    facts.lock = Record::parse(text);
+    facts.unfinished = single.remove("unfinished").is_some();
     facts.system = single.remove("system").unwrap_or_default();
     facts.kernel = single.remove("kernel").unwrap_or_default();
     facts.rehearsal = single.remove("rehearsal");

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use rayon::prelude::*;
@@ -14,6 +14,8 @@ use crate::lab::{Host, Lab};
 use crate::ssh::{Connector, SshError};
 
 use super::apply::{self, HostRun};
+use super::hold::{self, Hold};
+use super::lock::Claim;
 use super::observe::{self, Observation};
 use super::plan::{self, NodePlan};
 use super::reach::HostReach;
@@ -88,8 +90,23 @@ impl<'a> Engine<'a> {
     pub fn bootstrap(&self) -> Exit {
         let tally = self.start(RunKind::Bootstrap);
         let slots = self.observe_all(&tally);
+        if self.others(&slots, &tally) {
+            tally.checks_note("not run");
+            return self.finish(tally, Exit::Failed);
+        }
+        self.on_all(&slots, |host, run| {
+            if let Err(failure) = hold::tidy(self.lab, &self.nodes_on(host), run, &self.wires()) {
+                self.left_out(host, &failure.error, &tally);
+                return false;
+            }
+            true
+        });
         self.report_plans(&slots, &tally, false);
         self.apply_all(&slots, &tally);
+        self.on_all(&slots, |_, run| {
+            hold::give_back(run);
+            true
+        });
         let exit = self.exit(&tally);
         let exit = if exit != Exit::Done {
             let interrupted = exit == Exit::Interrupted;
@@ -117,10 +134,11 @@ impl<'a> Engine<'a> {
     pub fn plan(&self) -> Exit {
         let tally = self.start(RunKind::Plan);
         let slots = self.observe_all(&tally);
+        let left = self.report_others(&slots);
         let stuck = self.report_plans(&slots, &tally, true);
         let exit = match self.exit(&tally) {
             Exit::Done if stuck => Exit::Unobserved,
-            Exit::Done if tally.changed() > 0 => Exit::Changes,
+            Exit::Done if tally.changed() > 0 || left => Exit::Changes,
             exit => exit,
         };
         self.finish(tally, exit)
@@ -176,10 +194,11 @@ impl<'a> Engine<'a> {
             roles: roles.into_iter().cloned().collect(),
             started: now(),
         });
-        Tally::new(self.lab, hosts, self.nodes(), kind == RunKind::Plan)
+        Tally::new(self.lab, hosts, self.nodes(), kind)
     }
 
     fn look(&self, hosts: &[usize]) -> Vec<(usize, Result<HostRun<'a>, String>)> {
+        let claim = Arc::new(Claim::new());
         let look_at = |&h: &usize| {
             let started = Instant::now();
             let host = &self.lab.hosts[h];
@@ -207,7 +226,8 @@ impl<'a> Engine<'a> {
                 }),
                 Err(error) => self.send(Event::HostFailed { host: host.name.clone(), error: error.clone() }),
             }
-            (h, seen.map(|observation| HostRun { session, observation, reported: BTreeSet::new() }))
+            let hold = |observation: &Observation| Hold::new(Arc::clone(&claim), &observation.facts);
+            (h, seen.map(|observation| HostRun { session, reported: BTreeSet::new(), hold: hold(&observation), observation }))
         };
         match rayon::ThreadPoolBuilder::new().num_threads(self.parallel.max(1)).build() {
             Ok(pool) => pool.install(|| hosts.par_iter().map(look_at).collect()),
@@ -288,6 +308,62 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// Refuses to work beside another run: says who holds which host. Nothing has been changed anywhere then.
+    fn others(&self, slots: &[Slot<'a>], tally: &Tally) -> bool {
+        let mut refused = false;
+        for (host, slot) in slots.iter().enumerate() {
+            let slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(run) = slot.as_ref() else { continue };
+            if let Some(record) = run.hold.other(&run.observation.facts) {
+                self.left_out(host, &hold::refusal(record), tally);
+                refused = true;
+            }
+        }
+        if refused {
+            tally.trouble(&format!("nothing was changed on any host: {}", hold::REMEDY));
+        }
+        refused
+    }
+
+    fn left_out(&self, host: usize, error: &str, tally: &Tally) {
+        tally.host_failed(host, error);
+        tally.host_held();
+        self.send(Event::HostFailed { host: self.lab.hosts[host].name.clone(), error: error.to_owned() });
+    }
+
+    /// For a plan: notes who works on which host, and what a run that is gone has left. Whether a bootstrap would tidy up.
+    fn report_others(&self, slots: &[Slot<'a>]) -> bool {
+        let mut left = false;
+        for (host, slot) in slots.iter().enumerate() {
+            let slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(run) = slot.as_ref() else { continue };
+            let (name, facts) = (&self.lab.hosts[host].name, &run.observation.facts);
+            if let Some(record) = run.hold.other(facts) {
+                self.send(Event::Note { text: format!("{name}: {}; what is seen here may be out of date soon", hold::refusal(record)) });
+                continue;
+            }
+            for what in run.hold.left(facts) {
+                self.send(Event::Note { text: format!("{name}: an earlier run left {what}; `poclab bootstrap` tidies up") });
+                left = true;
+            }
+        }
+        left
+    }
+
+    /// Does something on all observed hosts in parallel; a host for which it returns false is left out from then on.
+    fn on_all(&self, slots: &[Slot<'a>], work: impl Fn(usize, &mut HostRun<'a>) -> bool + Sync) {
+        let each = |(host, slot): (usize, &Slot<'a>)| {
+            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            if slot.as_mut().is_some_and(|run| !work(host, run)) {
+                *slot = None;
+            }
+        };
+        match rayon::ThreadPoolBuilder::new().num_threads(self.parallel.max(1)).build() {
+            Ok(pool) => pool.install(|| slots.par_iter().enumerate().for_each(each)),
+            Err(_) => slots.iter().enumerate().for_each(each),
+        }
+    }
+
     fn apply_all(&self, slots: &[Slot<'a>], tally: &Tally) {
         let nodes = self.nodes();
         let work = |index: usize| self.work(index, &slots[self.lab.nodes[index].host], tally);
@@ -323,16 +399,18 @@ impl<'a> Engine<'a> {
         let started = Instant::now();
         let later: Vec<usize> = self.nodes_on(node.host).into_iter().skip_while(|&n| n != index).skip(1).collect();
         let (host, role) = (self.lab.hosts[node.host].name.clone(), node.role.clone());
-        let result = apply::node(self.lab, index, &later, run, &self.wires());
+        let mut changed = BTreeSet::new();
+        let result = apply::node(self.lab, index, &later, run, &self.wires(), &mut changed);
+        let changed = changed.len();
         let seconds = started.elapsed().as_secs_f64();
         match result {
-            Ok(changed) => {
-                tally.node(index, if changed.is_empty() { "ok" } else { "changed" }, changed.len(), seconds);
-                self.send(Event::RoleDone { host, role, changed: changed.len(), seconds });
+            Ok(()) => {
+                tally.node(index, if changed == 0 { "ok" } else { "changed" }, changed, seconds);
+                self.send(Event::RoleDone { host, role, changed, seconds });
                 true
             }
             Err(failure) => {
-                tally.node(index, "failed", 0, seconds);
+                tally.node(index, "failed", changed, seconds);
                 self.send(Event::RoleFailed { host, role, error: failure.error, output: failure.output, hint: failure.hint });
                 false
             }
@@ -355,7 +433,7 @@ impl<'a> Engine<'a> {
     fn exit(&self, tally: &Tally) -> Exit {
         if self.interrupted.load(Ordering::SeqCst) {
             Exit::Interrupted
-        } else if tally.any("failed") {
+        } else if tally.any("failed") || tally.any_host_held() {
             Exit::Failed
         } else if tally.any_host_failed() {
             Exit::Unobserved

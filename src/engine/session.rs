@@ -41,6 +41,11 @@ impl<'a> Session<'a> {
         Self { host, wires, transport: None }
     }
 
+    /// Whether there is a connection.
+    pub fn is_open(&self) -> bool {
+        self.transport.is_some()
+    }
+
     /// Starts a script for this session.
     pub fn script() -> ScriptBuilder {
         ScriptBuilder::new(&nonce())

@@ -9,14 +9,14 @@ use crate::lab::Lab;
 
 use super::facts::Facts;
 use super::plan::NodePlan;
-use super::{CheckCounts, HostSummary, RoleTime, ServiceLink, Summary};
+use super::{CheckCounts, HostSummary, RoleTime, RunKind, ServiceLink, Summary};
 
 /// The running count of a run; shared by its threads.
 pub struct Tally<'a> {
     lab: &'a Lab,
     started: Instant,
     nodes: Vec<usize>,
-    planning: bool,
+    kind: RunKind,
     inner: Mutex<Inner>,
 }
 
@@ -27,17 +27,19 @@ struct Inner {
     roles: BTreeMap<usize, RoleTime>,
     /// Resources per node that could not be looked at (yet).
     unknown: BTreeMap<usize, usize>,
+    /// Whether a host was left alone because another run holds it.
+    held: bool,
 }
 
 impl<'a> Tally<'a> {
     /// Starts counting.
-    pub fn new(lab: &'a Lab, hosts: Vec<usize>, nodes: Vec<usize>, planning: bool) -> Self {
+    pub fn new(lab: &'a Lab, hosts: Vec<usize>, nodes: Vec<usize>, kind: RunKind) -> Self {
         let hosts = hosts.into_iter().map(|h| {
             let host = &lab.hosts[h];
             (h, HostSummary { name: host.name.clone(), address: host.address.to_string(), ..HostSummary::default() })
         });
         let inner = Inner { hosts: hosts.collect(), ..Inner::default() };
-        Self { lab, started: Instant::now(), nodes, planning, inner: Mutex::new(inner) }
+        Self { lab, started: Instant::now(), nodes, kind, inner: Mutex::new(inner) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -59,6 +61,16 @@ impl<'a> Tally<'a> {
         }
     }
 
+    /// A host is held by another run, and so was left alone.
+    pub fn host_held(&self) {
+        self.lock().held = true;
+    }
+
+    /// Whether a host is held by another run.
+    pub fn any_host_held(&self) -> bool {
+        self.lock().held
+    }
+
     /// A node was planned.
     pub fn planned(&self, node: usize, plan: &NodePlan) {
         let mut inner = self.lock();
@@ -71,7 +83,7 @@ impl<'a> Tally<'a> {
     pub fn node(&self, node: usize, state: &str, changed: usize, seconds: f64) {
         let role = RoleTime { role: self.lab.nodes[node].role.clone(), seconds, changed, state: state.to_owned() };
         let mut inner = self.lock();
-        if matches!(state, "ok" | "changed") && !self.planning {
+        if matches!(state, "ok" | "changed") && self.kind != RunKind::Plan {
             // It was applied, so everything in it has been looked at since.
             inner.unknown.remove(&node);
         }
@@ -132,10 +144,15 @@ impl<'a> Tally<'a> {
         let failed = hosts
             .values()
             .any(|host| host.error.is_some() || host.roles.iter().any(|role| role.state == "failed" || role.state == "not reached"));
+        let again = match self.kind {
+            RunKind::Bootstrap => "run `poclab bootstrap` again: it goes on where it stopped",
+            RunKind::Plan => "run `poclab plan` again",
+            RunKind::Verify => "run `poclab verify` again",
+        };
         if exit == Exit::Interrupted {
-            summary.next.push("run `poclab bootstrap` again: it goes on where it stopped".to_owned());
-        } else if failed {
-            summary.next.push("mend what is said above and run `poclab bootstrap` again: it goes on where it stopped".to_owned());
+            summary.next.push(again.to_owned());
+        } else if failed && !inner.held {
+            summary.next.push(format!("mend what is said above and {again}"));
         } else if exit == Exit::Changes {
             summary.next.push("`poclab bootstrap` makes these changes".to_owned());
         }

@@ -52,7 +52,11 @@ fn role(role: &RoleTime) -> String {
     match role.state.as_str() {
         "changed" => format!("{name}{seconds}, {} changed", role.changed),
         "would change" => format!("{name}: {} would change", role.changed),
-        "failed" => format!("{name} FAILED{}", if seconds.is_empty() { String::new() } else { format!(" after{seconds}") }),
+        "failed" => {
+            let after = if seconds.is_empty() { String::new() } else { format!(" after{seconds}") };
+            let changed = if role.changed == 0 { String::new() } else { format!(", {} changed before", role.changed) };
+            format!("{name} FAILED{after}{changed}")
+        }
         state => format!("{name} {state}"),
     }
 }
@@ -195,6 +199,7 @@ fn verdict(done: &Summary, told: &Narrator) -> Vec<Line> {
                 count(touched, "host")
             ),
         ),
+        (2, _) if done.changed == 0 => (Tone::Warn, "nothing would change, but what an earlier run left is still to be tidied up".to_owned()),
         (2, _) => (Tone::Warn, format!("{} on {} would change", count(done.changed, "resource"), count(touched, "host"))),
         (3, _) => (Tone::Bad, format!("NOT fine: {} failed", count(done.checks.map_or(0, |checks| checks.failed), "check result"))),
         (4, _) => {
@@ -206,7 +211,7 @@ fn verdict(done: &Summary, told: &Narrator) -> Vec<Line> {
             let roles = |number: usize, end: &str| if number == 0 { String::new() } else { format!("{} {end}", count(number, "role")) };
             let mut parts = vec![roles(told.failed_roles.len(), "failed"), roles(told.not_reached.len(), "not reached")];
             if unseen > 0 {
-                parts.push(format!("{} could not be looked at", count(unseen, "host")));
+                parts.push(format!("{} left out", count(unseen, "host")));
             }
             parts.retain(|part| !part.is_empty());
             let what = if parts.is_empty() { format!("exit code {}", done.exit) } else { parts.join(", ") };

@@ -29,6 +29,9 @@ pub struct Spec {
     pub digest: Option<String>,
 }
 
+/// Removes what a killed transfer leaves. Docker, when it does not answer, empties that folder at its next start itself.
+const SWEEP: &str = "poclab_root=$(docker info --format '{{.DockerRootDir}}' 2>/dev/null) || poclab_root=\nrm -f -- \"${poclab_root:-/var/lib/docker}\"/tmp/poclab-image.??????\n";
+
 /// What a host has under a reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {
@@ -96,9 +99,9 @@ impl Kind for Spec {
     fn observe(specs: &[&Self]) -> String {
         let names: Vec<String> = specs.iter().map(|spec| quote(&spec.reference)).collect();
         format!(
-            "if command -v docker >/dev/null 2>&1; then\n  poclab_err=$(mktemp) || exit 1\n  \
-             docker image inspect --format '{{{{.Id}}}} {{{{json .RepoTags}}}} {{{{json .RepoDigests}}}}' {} 2>\"$poclab_err\"\n  \
-             echo \"docker $?\"\n  sed 's/^/! /' \"$poclab_err\"\n  rm -f \"$poclab_err\"\nelse\n  echo 'docker absent'\nfi",
+            "if command -v docker >/dev/null 2>&1; then\n  {{ poclab_err=$({{ \
+             docker image inspect --format '{{{{.Id}}}} {{{{json .RepoTags}}}} {{{{json .RepoDigests}}}}' {} 3>&-\n  \
+             echo \"docker $?\"; }} 2>&1 >&3); }} 3>&1\n  printf '%s\\n' \"$poclab_err\" | sed 's/^/! /'\nelse\n  echo 'docker absent'\nfi",
             names.join(" ")
         )
     }
@@ -183,6 +186,7 @@ impl Kind for Spec {
                     "poclab_root=$(docker info --format '{{{{.DockerRootDir}}}}') || exit 1\n\
                      mkdir -p \"$poclab_root/tmp\" && poclab_f=$(mktemp \"$poclab_root/tmp/poclab-image.XXXXXX\") || exit 1\n\
                      trap 'rm -f \"$poclab_f\"' EXIT\n\
+                     trap 'exit 1' HUP INT TERM PIPE\n\
                      head -c {len} >\"$poclab_f\" || {{ echo \"cannot store the image archive ({len} bytes) in $poclab_root/tmp: is the disk full? (df -h $poclab_root)\" >&2; exit 1; }}\n\
                      [ \"$(wc -c <\"$poclab_f\")\" -eq {len} ] || {{ echo 'the image archive arrived incomplete' >&2; exit 1; }}\n"
                 );
@@ -230,7 +234,8 @@ impl Kind for Spec {
             );
         }
         let verb = if self.archive.is_some() { "load" } else { "pull" };
-        vec![Action { label: format!("{verb} image {}", self.reference), script, stdin, starts: None }]
+        let sweep = if stdin.is_some() { SWEEP.to_owned() } else { String::new() };
+        vec![Action { label: format!("{verb} image {}", self.reference), script, stdin, sweep, ..Action::default() }]
     }
 }
 

@@ -62,6 +62,12 @@ pub struct Action {
     pub stdin: Option<Payload>,
     /// The systemd unit that this step (re)starts, so that a later restart of the same unit can be spared.
     pub starts: Option<String>,
+    /// POSIX sh that removes the temporary files which a run of `script` that was killed may have left; empty when it makes
+    /// none. It is written down on the host before the script runs, and the next run executes it.
+    pub sweep: String,
+    /// The host undoes this change by itself after so many seconds unless it is confirmed over a new connection (see
+    /// [`super::confirm`]).
+    pub confirm_within: Option<u32>,
 }
 
 /// State of one resource and the steps that repair it (empty unless `Drift`).

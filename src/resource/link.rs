@@ -117,6 +117,7 @@ impl Kind for Spec {
             to = to,
             beside = beside
         );
-        vec![Action { label: format!("link {} to {}", self.path, self.to), script, ..Action::default() }]
+        let sweep = format!("rm -f -- {beside}\n");
+        vec![Action { label: format!("link {} to {}", self.path, self.to), script, sweep, ..Action::default() }]
     }
 }

@@ -68,7 +68,7 @@ pub(super) fn write_file(label: String, file: &NewFile<'_>) -> Action {
         "rm -f -- \"$d\"/.poclab.??????\n",
         "t=$(mktemp \"$d/.poclab.XXXXXX\") || fail 'cannot make a temporary file'\n",
         "trap 'rm -f -- \"$t\"' EXIT\n",
-        "trap 'exit 1' HUP INT TERM\n",
+        "trap 'exit 1' HUP INT TERM PIPE\n",
     ));
     // A step must take exactly its own bytes from stdin: `head -c` does, dd writes through to the disk.
     let _ = writeln!(s, "head -c {len} | dd of=\"$t\" bs=65536 conv=fsync status=none || fail 'cannot write (is the disk full?)'");
@@ -98,7 +98,13 @@ pub(super) fn write_file(label: String, file: &NewFile<'_>) -> Action {
         s.push_str("mv -fT -- \"$t\" \"$p\"\n");
     }
     s.push_str("if selinux restorecon; then restorecon \"$p\"; fi\n");
-    Action { label, script: s, stdin: Some(Payload::Bytes(bytes)), starts: None }
+    Action {
+        label,
+        script: s,
+        stdin: Some(Payload::Bytes(bytes)),
+        sweep: format!("rm -f -- {dir}/.poclab.??????\n"),
+        ..Action::default()
+    }
 }
 
 /// The directory that holds an absolute path.
@@ -254,8 +260,7 @@ pub(super) fn meta_action(path: &str, owner: &str, group: &str, mode: &str) -> A
         label: format!("set owner and mode of {path}"),
         // chown clears set-user-id bits, so the mode comes after it.
         script: format!("chown -- {who} {quoted} && chmod -- {} {quoted}\n", quote(mode)),
-        stdin: None,
-        starts: None,
+        ..Action::default()
     }
 }
 

@@ -190,8 +190,8 @@ impl Kind for Spec {
         vec![Action {
             label: format!("{} {}", words.join(" and "), self.name),
             script: s,
-            stdin: None,
             starts: start.then(|| self.name.clone()),
+            ..Action::default()
         }]
     }
 }

@@ -17,7 +17,7 @@ work=$(mktemp -d /tmp/poclab-check.XXXXXX) || exit 73
 DOCKER_CONFIG=$work/docker; export DOCKER_CONFIG
 cleanup() {{ {cleanup}; rm -rf \"$work\"; }}
 trap cleanup EXIT
-trap 'exit 130' HUP INT TERM"
+trap 'exit 130' HUP INT TERM PIPE"
     )
 }
 

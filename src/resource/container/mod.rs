@@ -193,11 +193,11 @@ impl Kind for Spec {
         let images: String = images.into_iter().map(|image| format!("  poclab_image {image}\n")).collect();
         // One line per container and per image; what does not exist is an error line.
         format!(
-            "if command -v docker >/dev/null 2>&1; then\n  poclab_err=$(mktemp) || exit 1\n  \
-             docker inspect --type container --format 'container {{{{json .}}}}' {names} 2>\"$poclab_err\"\n  echo \"docker $?\"\n  \
-             sed 's/^/! /' \"$poclab_err\"\n  \
-             poclab_image() {{ docker image inspect --format \"image $1 {{{{json .}}}}\" \"$1\" 2>/dev/null; }}\n{images}  \
-             rm -f \"$poclab_err\"\nelse\n  echo 'docker absent'\nfi"
+            "if command -v docker >/dev/null 2>&1; then\n  {{ poclab_err=$({{ \
+             docker inspect --type container --format 'container {{{{json .}}}}' {names} 3>&-\n  echo \"docker $?\"; }} 2>&1 >&3); }} 3>&1\n  \
+             printf '%s\\n' \"$poclab_err\" | sed 's/^/! /'\n  \
+             poclab_image() {{ docker image inspect --format \"image $1 {{{{json .}}}}\" \"$1\" 2>/dev/null; }}\n{images}\
+             else\n  echo 'docker absent'\nfi"
         )
     }
 

@@ -6,22 +6,25 @@ use super::{Observed, Spec, diff};
 use crate::base::{Payload, quote};
 use crate::resource::Action;
 
+/// Removes the secrets that a killed script leaves in memory.
+const SWEEP: &str = "rm -f -- /run/poclab-env.??????\n";
+
 /// Steps for what differs.
 pub fn actions(spec: &Spec, observed: &Observed) -> Vec<Action> {
     let name = quote(&spec.name);
     let mut script = waiting(&name);
     let Some(found) = &observed.container else {
         let stdin = create(spec, &mut script);
-        return vec![Action { label: format!("run container {}", spec.name), script, stdin, starts: None }];
+        return vec![Action { label: format!("run container {}", spec.name), script, stdin, sweep: SWEEP.to_owned(), ..Action::default() }];
     };
     // One that cannot stay up is made anew, too: its configuration may be right while its files are spoiled.
     if diff::configuration(spec, found, observed.image.as_ref()).is_empty() && !found.state.restarting {
         let verb = if found.state.paused { "unpause" } else { "start" };
         let _ = writeln!(script, "docker {verb} {name} >/dev/null || exit 1\npoclab_wait");
-        return vec![Action { label: format!("{verb} container {}", spec.name), script, stdin: None, starts: None }];
+        return vec![Action { label: format!("{verb} container {}", spec.name), script, ..Action::default() }];
     }
     let stdin = create(spec, &mut script);
-    vec![Action { label: format!("make container {} anew", spec.name), script, stdin, starts: None }]
+    vec![Action { label: format!("make container {} anew", spec.name), script, stdin, sweep: SWEEP.to_owned(), ..Action::default() }]
 }
 
 /// Up for two seconds without a restart, or its last words.
@@ -54,7 +57,7 @@ fn create(spec: &Spec, script: &mut String) -> Option<Payload> {
         // In memory, readable by root only, and gone at the end.
         let _ = write!(
             script,
-            "umask 077\npoclab_env=$(mktemp /run/poclab-env.XXXXXX) || exit 1\ntrap 'rm -f \"$poclab_env\"' EXIT\nhead -c {} >\"$poclab_env\" || exit 1\n",
+            "umask 077\npoclab_env=$(mktemp /run/poclab-env.XXXXXX) || exit 1\ntrap 'rm -f \"$poclab_env\"' EXIT\ntrap 'exit 1' HUP INT TERM PIPE\nhead -c {} >\"$poclab_env\" || exit 1\n",
             env.len()
         );
     }

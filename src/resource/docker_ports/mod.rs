@@ -18,7 +18,7 @@ use quick_xml::escape::escape;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::firewalld::shell::{PUT, RELOAD, direct_elements};
+use super::firewalld::shell::{PUT, RELOAD, SWEEP, direct_elements};
 use super::firewalld::{Allow, Source, command_words};
 use super::{Action, Change, Kind, Reply, State};
 use crate::base::quote;
@@ -297,7 +297,7 @@ impl Kind for Spec {
             script.push_str("  if systemctl is-active --quiet docker; then poclab_docker_restart && poclab_docker_back || exit 1; fi\n");
         }
         script.push_str("fi\n");
-        vec![Action { label: "set the policy for published container ports".to_owned(), script, stdin: None, starts: None }]
+        vec![Action { label: "set the policy for published container ports".to_owned(), script, sweep: SWEEP.to_owned(), ..Action::default() }]
     }
 }
 

@@ -8,14 +8,11 @@ use super::diff::{Finding, Fix};
 use crate::base::{Payload, quote};
 use crate::resource::Action;
 use crate::resource::confirm::{Revert, arm};
-use crate::resource::firewalld::shell::{PUT, RELOAD, direct_elements};
+use crate::resource::firewalld::shell::{PUT, RELOAD, SWEEP, direct_elements};
 use crate::resource::firewalld::{Item, Zone, write_zone};
 
 /// Docker's zone as Docker makes it.
 const DOCKER_ZONE: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<zone version=\"1.0\" target=\"ACCEPT\">\n  <short>docker</short>\n  <description>zone for docker bridge network interfaces</description>\n</zone>\n";
-
-/// Seconds until the host puts the old policy back when no new connection has confirmed the new one.
-const CONFIRM_SECONDS: u32 = 60;
 
 /// The steps for these findings: none when only a start of firewalld is missing.
 pub fn actions(spec: &Spec, findings: &[Finding]) -> Vec<Action> {
@@ -113,7 +110,14 @@ pub fn actions(spec: &Spec, findings: &[Finding]) -> Vec<Action> {
     // Where it cannot start, the service resource says why.
     script.push_str("  if systemctl start firewalld 2>/dev/null; then poclab_docker_back || exit 1; fi\n");
     script.push_str("fi\n");
-    vec![Action { label: format!("set the firewall policy of zone {}", spec.name), script, stdin, starts: None }]
+    vec![Action {
+        label: format!("set the firewall policy of zone {}", spec.name),
+        script,
+        stdin,
+        sweep: SWEEP.to_owned(),
+        confirm_within: Some(spec.confirm_seconds),
+        ..Action::default()
+    }]
 }
 
 fn delete(chain: &str, words: &[String]) -> String {
@@ -143,7 +147,7 @@ fn revert(spec: &Spec, undo: &[&Vec<String>]) -> Revert<'static> {
     script.push_str("fi\n");
     Revert {
         unit: "poclab-revert-firewall",
-        seconds: CONFIRM_SECONDS,
+        seconds: spec.confirm_seconds,
         directory: "/etc/firewalld",
         remember: "if systemctl is-active --quiet firewalld; then echo running; else echo stopped; fi",
         script,

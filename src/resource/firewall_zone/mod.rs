@@ -40,6 +40,10 @@ pub struct Spec {
     /// The port of sshd: a policy that lets nobody reach it is refused. Default: 22.
     #[serde(default = "ssh_port")]
     pub ssh_port: u16,
+    /// Seconds after which the host puts the old policy back by itself when no new login has confirmed the new one, 5 to 600.
+    /// Default: 60.
+    #[serde(default = "confirm_seconds")]
+    pub confirm_seconds: u32,
     /// Whether rules outside this zone that poclab does not know (other zones in use, direct rules, policies, rules made
     /// with iptables) are drift and are removed. Only looked at for the default zone. Default: true.
     #[serde(default = "yes")]
@@ -60,6 +64,10 @@ fn yes() -> bool {
 
 fn ssh_port() -> u16 {
     22
+}
+
+fn confirm_seconds() -> u32 {
+    60
 }
 
 impl Spec {
@@ -93,6 +101,9 @@ impl Kind for Spec {
                 "nobody could reach sshd: no flow allows port {}/tcp; add one to `flows` (from: [operators])",
                 self.ssh_port
             ));
+        }
+        if !(5..=600).contains(&self.confirm_seconds) {
+            errors.push(format!("confirm_seconds is {}: write 5 to 600", self.confirm_seconds));
         }
         if !matches!(self.target.as_str(), "default" | "ACCEPT" | "DROP" | "%%REJECT%%") {
             errors.push(format!("target is `{}`: write default, DROP, %%REJECT%% or ACCEPT", self.target));

@@ -233,6 +233,7 @@ fn a_policy_without_ssh_is_refused() {
     assert_eq!(errors(r#"{"ssh_port": 2222, "services": ["ssh"], "allow": []}"#).len(), 1);
     assert_eq!(errors(r#"{"ssh_port": 2222, "allow": [{"source": "10.0.0.1", "port": 2222}]}"#), [""; 0]);
     assert_eq!(errors(r#"{"target": "allow", "name": "a b", "allow": [{"source": "any", "port": 22}]}"#).len(), 2);
+    assert_eq!(errors(r#"{"confirm_seconds": 3, "allow": [{"source": "any", "port": 22}]}"#).len(), 1);
 }
 
 #[test]

@@ -42,6 +42,9 @@ poclab_put() {
 }
 ";
 
+/// Removes what a killed `poclab_put` leaves.
+pub const SWEEP: &str = "rm -f -- /etc/firewalld/.poclab.?????? /etc/firewalld/zones/.poclab.??????\n";
+
 /// Shows `direct.xml`'s elements one per line, without the frame. awk reads records between `<`, so that it does not
 /// matter how the file is laid out; a record that starts with a slash is the end of an element.
 ///
