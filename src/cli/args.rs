@@ -73,6 +73,8 @@ pub enum Command {
     Validate,
     /// Hosts, services, links, where the credentials are; observed live
     Status,
+    /// Who holds which host; removes the locks of runs that are gone. Exit 0: no lock is left; 1: one is; 4: a host cannot be seen
+    Unlock(Unlock),
     /// The lab's generated passwords, keys and certificates
     #[command(subcommand)]
     Secrets(Secrets),
@@ -129,6 +131,17 @@ pub struct Verify {
     pub narrow: Narrow,
     #[command(flatten)]
     pub checks: Checks,
+}
+
+/// `unlock`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Unlock {
+    /// Only this host (repeatable)
+    #[arg(long = "host", value_name = "NAME")]
+    pub hosts: Vec<String>,
+    /// Remove the locks of runs that may be alive as well, and end their connections
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// `secrets`

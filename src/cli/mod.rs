@@ -10,6 +10,7 @@ mod runs;
 mod schema;
 mod secrets;
 mod status;
+mod unlock;
 mod validate;
 mod verify;
 
@@ -60,6 +61,7 @@ pub fn main() -> Exit {
         Command::Verify(command) => verify::run(&args.global, command),
         Command::Validate => validate::run(&args.global),
         Command::Status => status::run(&args.global),
+        Command::Unlock(command) => unlock::run(&args.global, command),
         Command::Secrets(command) => secrets::run(&args.global, command),
         Command::Rehearse(command) => rehearse::run(&args.global, command),
         Command::Observe(command) => observe::run(&args.global, command),

@@ -1,11 +1,14 @@
 //! What bootstrap, plan and verify share: load, connect events to the report, catch interrupts, run.
 
+use std::fs::{File, TryLockError};
+use std::io::{Read as _, Write as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::args::{Checks, Format, Global, Narrow};
 use super::{Stop, files};
-use crate::base::Exit;
+use crate::base::{Exit, now};
 use crate::check;
 use crate::engine::{Engine, Selection};
 use crate::lab::Lab;
@@ -16,6 +19,8 @@ use crate::ssh::{HostKeyPolicy, Ssh};
 pub fn run(global: &Global, kind: &str, narrow: &Narrow, checks: &Checks, work: impl FnOnce(&mut Engine) -> Exit) -> Result<Exit, Stop> {
     let lab = files::load(global)?;
     check_names(&lab, narrow, checks)?;
+    // Held until the end of the run.
+    let _alone = if kind == "bootstrap" { Some(alone(&lab.state_dir)?) } else { None };
     let interrupted = interruptible()?;
     let policy = HostKeyPolicy { known_hosts: lab.known_hosts.clone(), accept_new: global.accept_new_host_keys };
     let connector = Ssh::new(policy, Arc::clone(&interrupted));
@@ -65,6 +70,38 @@ fn interruptible() -> Result<Arc<AtomicBool>, Stop> {
     })
     .map_err(|e| Stop::new(Exit::Failed, format!("cannot catch interrupts: {e}")))?;
     Ok(flag)
+}
+
+/// Refuses a second bootstrap of this lab from this folder: the hosts' own locks would do so as well, but later.
+fn alone(state_dir: &Path) -> Result<File, Stop> {
+    let path = state_dir.join("bootstrap.lock");
+    let cannot = |error: std::io::Error| Stop::new(Exit::Failed, format!("cannot open {}: {error}", path.display()));
+    std::fs::create_dir_all(state_dir).map_err(cannot)?;
+    let mut file = File::options().read(true).append(true).create(true).open(&path).map_err(cannot)?;
+    match file.try_lock() {
+        Ok(()) => {
+            // For the one who is refused; the lock itself ends with this process, however it ends.
+            file.set_len(0).and_then(|()| writeln!(file, "process {}, since {}", std::process::id(), now())).map_err(cannot)?;
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut who = String::new();
+            let _ = file.read_to_string(&mut who);
+            Err(Stop::new(
+                Exit::Failed,
+                format!(
+                    "another `poclab bootstrap` of this lab runs on this machine ({}): wait until it has ended, then run again",
+                    who.trim()
+                ),
+            ))
+        }
+        Err(TryLockError::Error(error)) => Err(cannot(error)),
+    }
+}
+
+/// Refuses hosts that the lab does not have.
+pub fn check_hosts(lab: &Lab, hosts: &[String]) -> Result<(), Stop> {
+    check_names(lab, &Narrow { hosts: hosts.to_vec(), ..Narrow::default() }, &Checks::default())
 }
 
 fn check_names(lab: &Lab, narrow: &Narrow, checks: &Checks) -> Result<(), Stop> {

@@ -292,7 +292,9 @@ impl Progress<'_> {
                 self.wires.send(Event::StepStarted { host, role, label, number: number + 1, steps });
             }
             Seen::End(frame) => {
-                let Some((number, label)) = script::step_number(&frame.id).and_then(|n| Some((n, self.labels.get(n)?.clone()))) else { return };
+                let Some((number, label)) = script::step_number(&frame.id).and_then(|n| Some((n, self.labels.get(n)?.clone()))) else {
+                    return;
+                };
                 let seconds = self.current.take().map_or(0.0, |start| start.elapsed().as_secs_f64());
                 if frame.status != 0 {
                     return;

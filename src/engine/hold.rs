@@ -94,7 +94,8 @@ pub fn refusal(record: &Record) -> String {
 }
 
 /// What to do about another run.
-pub const REMEDY: &str = "wait until that run has ended, then run again; `poclab unlock` shows all locks and removes those of runs that are gone";
+pub const REMEDY: &str =
+    "wait until that run has ended, then run again; `poclab unlock` shows all locks and removes those of runs that are gone";
 
 /// Says that an exec waits for a script which outlived its run.
 pub fn told(seen: &Seen, host: &str, wires: &Wires) {

@@ -161,10 +161,12 @@ impl Record {
 /// `poclab_stat PID`: its name, parent and start. `poclab_holder`: reads the record; `poclab_show` prints it.
 const FUNCTIONS: &str = r#"poclab_stat() {
   { IFS= read -r poclab_l <"/proc/$1/stat"; } 2>/dev/null || return 1
+  # shellcheck disable=SC2034
   poclab_c=${poclab_l#*\(} poclab_l=${poclab_l##*\) }
   poclab_c=${poclab_c%%\)*}
   # shellcheck disable=SC2086
   set -- $poclab_l
+  # shellcheck disable=SC2034
   poclab_up=$2 poclab_at=${20}
 }
 poclab_holder() {
@@ -212,14 +214,21 @@ pub fn take(script: &mut ScriptBuilder, claim: &Claim, gone: Option<&str>, reach
   [ "$poclab_run" = "$poclab_gone" ] || [ "$(poclab_connected)" = no ]
 }"#,
     );
-    script.step("lock", &format!("poclab_may || {{ poclab_show; exit {TAKEN}; }}\n[ \"$poclab_run\" != \"$poclab_gone\" ] || poclab_cut"), false);
+    script.step(
+        "lock",
+        &format!("poclab_may || {{ poclab_show; exit {TAKEN}; }}\n[ \"$poclab_run\" != \"$poclab_gone\" ] || poclab_cut"),
+        false,
+    );
     // A run that was killed may have left a script: it ends at its next read or write, at the latest with its step.
     script.prelude(&format!(
         r#"if command -v flock >/dev/null 2>&1 && ! flock -n 9; then
   poclab_begin wait
   flock -w {WAIT_SECONDS} 9
   poclab_s=$?
-  [ "$poclab_s" -eq 0 ] || awk -v i="$(stat -c %i {FOLDER}/lock)" '$2 == "FLOCK" && $6 ~ ":" i "$" {{ print $5; exit }}' /proc/locks
+  # The process that has our lock open and is not this one.
+  [ "$poclab_s" -eq 0 ] || for poclab_p in /proc/[0-9]*; do
+    if [ "$poclab_p" != "/proc/$$" ] && [ "$poclab_p/fd/9" -ef {FOLDER}/lock ]; then echo "${{poclab_p##*/}}"; break; fi
+  done
   poclab_end wait "$poclab_s"
   [ "$poclab_s" -eq 0 ] || exit {TAKEN}
 fi"#

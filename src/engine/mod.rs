@@ -1,6 +1,7 @@
 //! Observe, plan, apply, verify. Prints nothing: it sends [`Event`]s.
 
 mod apply;
+mod beside;
 mod changes;
 mod event;
 mod facts;
@@ -13,10 +14,14 @@ mod reach;
 mod run;
 mod schedule;
 mod script;
+mod selection;
 mod session;
 mod summary;
+mod unlock;
 mod verify;
 
 pub use event::{CheckCounts, Event, HostSummary, RoleTime, RunKind, ServiceLink, Status, Summary};
-pub use run::{Engine, Selection, observation_script};
+pub use run::{Engine, observation_script};
+pub use selection::Selection;
+pub use unlock::{HostLock, LockState};
 pub use verify::passed_at as verified_at;

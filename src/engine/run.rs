@@ -14,43 +14,16 @@ use crate::lab::{Host, Lab};
 use crate::ssh::{Connector, SshError};
 
 use super::apply::{self, HostRun};
-use super::hold::{self, Hold};
+use super::hold::Hold;
 use super::lock::Claim;
 use super::observe::{self, Observation};
 use super::plan::{self, NodePlan};
 use super::reach::HostReach;
 use super::schedule::{self, Ended};
+use super::selection::Selection;
 use super::session::{Session, Wires};
 use super::summary::Tally;
 use super::{Event, RunKind, changes, verify};
-
-/// What a run is narrowed to. Empty lists mean everything.
-#[derive(Debug, Clone, Default)]
-pub struct Selection {
-    /// Host names.
-    pub hosts: Vec<String>,
-    /// Role names.
-    pub roles: Vec<String>,
-    /// Kinds of checks, or roles whose checks to run.
-    pub checks: Vec<String>,
-    /// Leave out checks that interrupt something.
-    pub no_disruption: bool,
-}
-
-impl Selection {
-    fn wants(list: &[String], name: &str) -> bool {
-        list.is_empty() || list.iter().any(|wanted| wanted == name)
-    }
-
-    /// Whether a check is wanted; hosts narrow only checks that are about one host.
-    pub(super) fn check(&self, check: &crate::lab::Check) -> bool {
-        let kind = check.spec.kind();
-        (self.checks.is_empty() || self.checks.iter().any(|name| name == kind))
-            && Self::wants(&self.roles, &check.role)
-            && check.host.as_ref().is_none_or(|host| Self::wants(&self.hosts, host))
-            && !(self.no_disruption && check.spec.disruptive())
-    }
-}
 
 /// Runs things on a lab.
 pub struct Engine<'a> {
@@ -83,7 +56,7 @@ fn nodes_of(lab: &Lab, host: usize) -> Vec<usize> {
     (0..lab.nodes.len()).filter(|&n| lab.nodes[n].host == host).collect()
 }
 
-type Slot<'a> = Mutex<Option<HostRun<'a>>>;
+pub(super) type Slot<'a> = Mutex<Option<HostRun<'a>>>;
 
 impl<'a> Engine<'a> {
     /// Plans, applies, and verifies when something changed or was never verified.
@@ -94,19 +67,10 @@ impl<'a> Engine<'a> {
             tally.checks_note("not run");
             return self.finish(tally, Exit::Failed);
         }
-        self.on_all(&slots, |host, run| {
-            if let Err(failure) = hold::tidy(self.lab, &self.nodes_on(host), run, &self.wires()) {
-                self.left_out(host, &failure.error, &tally);
-                return false;
-            }
-            true
-        });
+        self.tidy(&slots, &tally);
         self.report_plans(&slots, &tally, false);
         self.apply_all(&slots, &tally);
-        self.on_all(&slots, |_, run| {
-            hold::give_back(run);
-            true
-        });
+        self.give_back(&slots);
         let exit = self.exit(&tally);
         let exit = if exit != Exit::Done {
             let interrupted = exit == Exit::Interrupted;
@@ -156,7 +120,7 @@ impl<'a> Engine<'a> {
         self.look(&self.hosts()).into_iter().map(|(host, seen)| (&self.lab.hosts[host], seen.map(|run| run.observation))).collect()
     }
 
-    fn hosts(&self) -> Vec<usize> {
+    pub(super) fn hosts(&self) -> Vec<usize> {
         (0..self.lab.hosts.len()).filter(|&h| Selection::wants(&self.selection.hosts, &self.lab.hosts[h].name)).collect()
     }
 
@@ -171,15 +135,15 @@ impl<'a> Engine<'a> {
             .collect()
     }
 
-    fn nodes_on(&self, host: usize) -> Vec<usize> {
+    pub(super) fn nodes_on(&self, host: usize) -> Vec<usize> {
         self.nodes().into_iter().filter(|&n| self.lab.nodes[n].host == host).collect()
     }
 
-    fn wires(&self) -> Wires<'a> {
+    pub(super) fn wires(&self) -> Wires<'a> {
         Wires { connector: self.connector, events: self.events.clone(), verbose: self.verbose }
     }
 
-    fn send(&self, event: Event) {
+    pub(super) fn send(&self, event: Event) {
         let _ = self.events.send(event);
     }
 
@@ -305,62 +269,6 @@ impl<'a> Engine<'a> {
                 diff: None,
                 origin: String::new(),
             });
-        }
-    }
-
-    /// Refuses to work beside another run: says who holds which host. Nothing has been changed anywhere then.
-    fn others(&self, slots: &[Slot<'a>], tally: &Tally) -> bool {
-        let mut refused = false;
-        for (host, slot) in slots.iter().enumerate() {
-            let slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(run) = slot.as_ref() else { continue };
-            if let Some(record) = run.hold.other(&run.observation.facts) {
-                self.left_out(host, &hold::refusal(record), tally);
-                refused = true;
-            }
-        }
-        if refused {
-            tally.trouble(&format!("nothing was changed on any host: {}", hold::REMEDY));
-        }
-        refused
-    }
-
-    fn left_out(&self, host: usize, error: &str, tally: &Tally) {
-        tally.host_failed(host, error);
-        tally.host_held();
-        self.send(Event::HostFailed { host: self.lab.hosts[host].name.clone(), error: error.to_owned() });
-    }
-
-    /// For a plan: notes who works on which host, and what a run that is gone has left. Whether a bootstrap would tidy up.
-    fn report_others(&self, slots: &[Slot<'a>]) -> bool {
-        let mut left = false;
-        for (host, slot) in slots.iter().enumerate() {
-            let slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(run) = slot.as_ref() else { continue };
-            let (name, facts) = (&self.lab.hosts[host].name, &run.observation.facts);
-            if let Some(record) = run.hold.other(facts) {
-                self.send(Event::Note { text: format!("{name}: {}; what is seen here may be out of date soon", hold::refusal(record)) });
-                continue;
-            }
-            for what in run.hold.left(facts) {
-                self.send(Event::Note { text: format!("{name}: an earlier run left {what}; `poclab bootstrap` tidies up") });
-                left = true;
-            }
-        }
-        left
-    }
-
-    /// Does something on all observed hosts in parallel; a host for which it returns false is left out from then on.
-    fn on_all(&self, slots: &[Slot<'a>], work: impl Fn(usize, &mut HostRun<'a>) -> bool + Sync) {
-        let each = |(host, slot): (usize, &Slot<'a>)| {
-            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-            if slot.as_mut().is_some_and(|run| !work(host, run)) {
-                *slot = None;
-            }
-        };
-        match rayon::ThreadPoolBuilder::new().num_threads(self.parallel.max(1)).build() {
-            Ok(pool) => pool.install(|| slots.par_iter().enumerate().for_each(each)),
-            Err(_) => slots.iter().enumerate().for_each(each),
         }
     }
 

@@ -26,14 +26,7 @@ pub struct Part {
 }
 
 /// Lock, tidy up after a run that was killed, note the handlers, steps, handlers, look again, give the host back.
-pub fn build(
-    lab: &Lab,
-    index: usize,
-    plan: &NodePlan,
-    part: &Part,
-    look_at: &[usize],
-    run: &mut HostRun,
-) -> (ScriptBuilder, Vec<Payload>) {
+pub fn build(lab: &Lab, index: usize, plan: &NodePlan, part: &Part, look_at: &[usize], run: &mut HostRun) -> (ScriptBuilder, Vec<Payload>) {
     let node = &lab.nodes[index];
     let mut script = Session::script();
     run.hold.take(&mut script, run.session.host);

@@ -12,7 +12,7 @@ use crate::check::{Outcome, Verdict};
 use crate::lab::{Check, Lab};
 
 use super::reach::HostReach;
-use super::run::Selection;
+use super::selection::Selection;
 use super::session::Wires;
 use super::{Event, Status};
 

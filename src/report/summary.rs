@@ -199,7 +199,9 @@ fn verdict(done: &Summary, told: &Narrator) -> Vec<Line> {
                 count(touched, "host")
             ),
         ),
-        (2, _) if done.changed == 0 => (Tone::Warn, "nothing would change, but what an earlier run left is still to be tidied up".to_owned()),
+        (2, _) if done.changed == 0 => {
+            (Tone::Warn, "nothing would change, but what an earlier run left is still to be tidied up".to_owned())
+        }
         (2, _) => (Tone::Warn, format!("{} on {} would change", count(done.changed, "resource"), count(touched, "host"))),
         (3, _) => (Tone::Bad, format!("NOT fine: {} failed", count(done.checks.map_or(0, |checks| checks.failed), "check result"))),
         (4, _) => {

@@ -98,13 +98,7 @@ pub(super) fn write_file(label: String, file: &NewFile<'_>) -> Action {
         s.push_str("mv -fT -- \"$t\" \"$p\"\n");
     }
     s.push_str("if selinux restorecon; then restorecon \"$p\"; fi\n");
-    Action {
-        label,
-        script: s,
-        stdin: Some(Payload::Bytes(bytes)),
-        sweep: format!("rm -f -- {dir}/.poclab.??????\n"),
-        ..Action::default()
-    }
+    Action { label, script: s, stdin: Some(Payload::Bytes(bytes)), sweep: format!("rm -f -- {dir}/.poclab.??????\n"), ..Action::default() }
 }
 
 /// The directory that holds an absolute path.

@@ -44,19 +44,3 @@ fn a_failing_check_is_3() {
     // What failed is looked at again, although nothing changed.
     lab.poclab("bootstrap").exits(3);
 }
-
-#[test]
-fn a_lock_that_another_run_holds_is_respected() {
-    // util-linux is on every machine that this is built on; without it nothing would be proven here.
-    assert!(std::process::Command::new("flock").arg("--version").output().is_ok(), "flock is needed: install util-linux");
-    let lab = Lab::bootstrapped();
-    lab.write("hosts/db/etc/motd", "hello\n");
-    lab.write("hosts/db/var/lib/poclab/lock", "ann@desk (process 7) since noon\n");
-    let lock = std::fs::File::options().append(true).open(lab.path("hosts/db/var/lib/poclab/lock")).unwrap();
-    lock.lock().unwrap();
-    let ran = lab.poclab("bootstrap").exits(1);
-    assert!(ran.stdout.contains("another poclab run is changing this host: ann@desk (process 7) since noon"), "{ran}");
-    assert_eq!(lab.read("hosts/db/etc/motd"), "hello\n");
-    drop(lock);
-    lab.poclab("bootstrap").exits(0);
-}

@@ -188,6 +188,12 @@ impl Poclab<'_> {
         self
     }
 
+    /// Runs it in another folder of the lab.
+    pub fn within(mut self, folder: &str) -> Self {
+        self.command.current_dir(self.lab.path(folder));
+        self
+    }
+
     pub fn stdin(mut self, text: &str) -> Self {
         text.clone_into(&mut self.stdin);
         self

@@ -10,6 +10,8 @@ mod failures;
 mod files;
 mod formats;
 mod interrupt;
+mod kill;
+mod locks;
 mod runs;
 mod secrecy;
 mod secrets;

@@ -297,7 +297,12 @@ impl Kind for Spec {
             script.push_str("  if systemctl is-active --quiet docker; then poclab_docker_restart && poclab_docker_back || exit 1; fi\n");
         }
         script.push_str("fi\n");
-        vec![Action { label: "set the policy for published container ports".to_owned(), script, sweep: SWEEP.to_owned(), ..Action::default() }]
+        vec![Action {
+            label: "set the policy for published container ports".to_owned(),
+            script,
+            sweep: SWEEP.to_owned(),
+            ..Action::default()
+        }]
     }
 }
 
