@@ -10,7 +10,7 @@ use std::sync::mpsc;
 
 use poclab::base::Exit;
 use poclab::engine::{Engine, Event, Selection, Summary};
-use poclab::lab::Lab;
+use poclab::lab::{HandlerAction, Lab};
 use serde_json::json;
 use support::{Folders, host, lab, node, resource, take_execs};
 
@@ -144,6 +144,25 @@ fn a_restart_that_a_failure_swallowed_happens_on_the_next_run() {
     assert_eq!((exit, restarts(root)), (Exit::Done, 1));
     assert_eq!(bootstrap(&lab).0, Exit::Done);
     assert_eq!(restarts(root), 1);
+}
+
+#[test]
+fn a_restart_waits_for_what_can_only_be_seen_later() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    let (conf, made) = (root.join("one/a.conf"), root.join("one/made"));
+    let mut lab = two_hosts(root);
+    // Cannot be looked at before the file is there; the restart needs what it makes.
+    let guard = format!("[ -e {} ] || kill -9 $$; [ -e {} ]", conf.display(), made.display());
+    lab.nodes[0].resources.push(resource(
+        "command",
+        json!({"what": "make it", "run": format!("touch {}", made.display()), "unless": guard}),
+        &[],
+    ));
+    lab.nodes[0].handlers[0].action =
+        HandlerAction::Run(format!("test -e {} && echo restarted >>{}", made.display(), root.join("one/restarts").display()));
+    let (exit, events) = bootstrap(&lab);
+    assert_eq!((exit, restarts(root)), (Exit::Done, 1), "{events:#?}");
 }
 
 #[test]

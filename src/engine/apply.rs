@@ -139,12 +139,12 @@ fn apply<'a>(
     let over = plan.unknown.is_empty() && look_at[1..].iter().all(|&node| plan::node(lab, node, &run.observation).is_done());
     let mut from = 0;
     while let Some((armed, seconds)) = (from..plan.steps.len()).find_map(|i| Some((i, plan.steps[i].1.confirm_within?))) {
-        let part = Part { steps: from..armed + 1, first: from == 0, last: false, release: false };
+        let part = Part { steps: from..armed + 1, first: from == 0, last: false, handlers: false, release: false };
         exec(&Work { lab, index, plan, part, labels: &labels, look_at }, run, wires, done)?;
         confirm_change(&labels[armed], seconds, run, wires)?;
         from = armed + 1;
     }
-    let part = Part { steps: from..plan.steps.len(), first: from == 0, last: true, release: over };
+    let part = Part { steps: from..plan.steps.len(), first: from == 0, last: true, handlers: plan.unknown.is_empty(), release: over };
     let (frames, output) = exec(&Work { lab, index, plan, part, labels: &labels, look_at }, run, wires, done)?;
     merge(lab, look_at, &frames, &output, run)
 }
@@ -199,7 +199,7 @@ fn exec<'a>(
     let node = &lab.nodes[*index];
     let (script, stdin) = script::build(lab, *index, plan, part, look_at, run);
     let steps = labels.len();
-    let expected = if part.last { part.steps.start..steps } else { part.steps.clone() };
+    let expected = if part.handlers { part.steps.start..steps } else { part.steps.clone() };
     let host = run.session.host.name.clone();
     let mut progress = Progress { wires, host: &host, role: &node.role, labels, current: None, handlers_from: plan.steps.len() };
     let uploads: u64 = stdin.iter().map(Payload::len).sum();

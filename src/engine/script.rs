@@ -21,6 +21,8 @@ pub struct Part {
     pub first: bool,
     /// Whether it is the plan's last part.
     pub last: bool,
+    /// Whether the handlers run in it. Not while something cannot be looked at yet: they may need what it will be.
+    pub handlers: bool,
     /// Whether the host is given back at its end.
     pub release: bool,
 }
@@ -53,7 +55,7 @@ pub fn build(lab: &Lab, index: usize, plan: &NodePlan, part: &Part, look_at: &[u
     if !part.last {
         return (script, stdin);
     }
-    for (offset, &h) in plan.handlers.iter().enumerate() {
+    for (offset, &h) in plan.handlers.iter().enumerate().filter(|_| part.handlers) {
         let number = plan.steps.len() + offset;
         let run = match &node.handlers[h].action {
             HandlerAction::Restart(unit) => restart("restart", unit),

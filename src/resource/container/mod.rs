@@ -196,7 +196,7 @@ impl Kind for Spec {
             "if command -v docker >/dev/null 2>&1; then\n  {{ poclab_err=$({{ \
              docker inspect --type container --format 'container {{{{json .}}}}' {names} 3>&-\n  echo \"docker $?\"; }} 2>&1 >&3); }} 3>&1\n  \
              printf '%s\\n' \"$poclab_err\" | sed 's/^/! /'\n  \
-             poclab_image() {{ docker image inspect --format \"image $1 {{{{json .}}}}\" \"$1\" 2>/dev/null; }}\n{images}\
+             poclab_image() {{ docker image inspect --format \"image $1 {{{{json .}}}}\" \"$1\" 2>/dev/null || :; }}\n{images}\
              else\n  echo 'docker absent'\nfi"
         )
     }
