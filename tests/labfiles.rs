@@ -298,7 +298,7 @@ fn the_good_lab_fits_the_schemas_that_editors_use() {
     ] {
         let value: serde_json::Value = serde_yaml::from_str(&fs::read_to_string(cases().join("good").join(file)).unwrap()).unwrap();
         let validator = jsonschema::validator_for(&schemas[schema]).unwrap();
-        let errors: Vec<String> = validator.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path)).collect();
+        let errors: Vec<String> = validator.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect();
         assert!(errors.is_empty(), "{file}: {errors:?}");
     }
 }

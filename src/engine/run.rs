@@ -1,7 +1,7 @@
 //! The three runs: bootstrap, plan, verify.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -24,6 +24,10 @@ use super::selection::Selection;
 use super::session::{Session, Wires};
 use super::summary::Tally;
 use super::{Event, RunKind, changes, verify};
+
+/// Connections that stay open, for the checks, although there is nothing to do on their hosts. An open connection takes about
+/// 200 KB; with many hosts the others are closed, and a check that needs one connects anew.
+const IDLE_CONNECTIONS: usize = 64;
 
 /// Runs things on a lab.
 pub struct Engine<'a> {
@@ -62,7 +66,7 @@ impl<'a> Engine<'a> {
     /// Plans, applies, and verifies when something changed or was never verified.
     pub fn bootstrap(&self) -> Exit {
         let tally = self.start(RunKind::Bootstrap);
-        let slots = self.observe_all(&tally);
+        let slots = self.observe_all(&tally, true);
         if self.others(&slots, &tally) {
             tally.checks_note("not run");
             return self.finish(tally, Exit::Failed);
@@ -97,7 +101,7 @@ impl<'a> Engine<'a> {
     /// Says what would change.
     pub fn plan(&self) -> Exit {
         let tally = self.start(RunKind::Plan);
-        let slots = self.observe_all(&tally);
+        let slots = self.observe_all(&tally, false);
         let left = self.report_others(&slots);
         let stuck = self.report_plans(&slots, &tally, true);
         let exit = match self.exit(&tally) {
@@ -117,7 +121,7 @@ impl<'a> Engine<'a> {
 
     /// Observes the hosts and nothing else.
     pub fn observe(&self) -> Vec<(&'a Host, Result<Observation, String>)> {
-        self.look(&self.hosts()).into_iter().map(|(host, seen)| (&self.lab.hosts[host], seen.map(|run| run.observation))).collect()
+        self.look(&self.hosts(), false).into_iter().map(|(host, seen)| (&self.lab.hosts[host], seen.map(|run| run.observation))).collect()
     }
 
     pub(super) fn hosts(&self) -> Vec<usize> {
@@ -136,7 +140,8 @@ impl<'a> Engine<'a> {
     }
 
     pub(super) fn nodes_on(&self, host: usize) -> Vec<usize> {
-        self.nodes().into_iter().filter(|&n| self.lab.nodes[n].host == host).collect()
+        let here = nodes_of(self.lab, host).into_iter();
+        here.filter(|&n| Selection::wants(&self.selection.roles, &self.lab.nodes[n].role)).collect()
     }
 
     pub(super) fn wires(&self) -> Wires<'a> {
@@ -161,7 +166,9 @@ impl<'a> Engine<'a> {
         Tally::new(self.lab, hosts, self.nodes(), kind)
     }
 
-    fn look(&self, hosts: &[usize]) -> Vec<(usize, Result<HostRun<'a>, String>)> {
+    /// Looks at hosts; connections are only kept where `more` is to come.
+    fn look(&self, hosts: &[usize], more: bool) -> Vec<(usize, Result<HostRun<'a>, String>)> {
+        let idle = AtomicUsize::new(0);
         let claim = Arc::new(Claim::new());
         let look_at = |&h: &usize| {
             let started = Instant::now();
@@ -190,19 +197,25 @@ impl<'a> Engine<'a> {
                 }),
                 Err(error) => self.send(Event::HostFailed { host: host.name.clone(), error: error.clone() }),
             }
+            let waits = |seen: &Observation| nodes.iter().any(|&n| !plan::node(self.lab, n, seen).is_done());
+            let keep = more && seen.as_ref().is_ok_and(|seen| waits(seen) || idle.fetch_add(1, Ordering::Relaxed) < IDLE_CONNECTIONS);
+            if !keep {
+                session.close();
+            }
             let hold = |observation: &Observation| Hold::new(Arc::clone(&claim), &observation.facts);
             (h, seen.map(|observation| HostRun { session, reported: BTreeSet::new(), hold: hold(&observation), observation }))
         };
-        match rayon::ThreadPoolBuilder::new().num_threads(self.parallel.max(1)).build() {
-            Ok(pool) => pool.install(|| hosts.par_iter().map(look_at).collect()),
+        match rayon::ThreadPoolBuilder::new().num_threads(self.parallel.clamp(1, hosts.len().max(1))).build() {
+            // One host at a time: of a larger piece, all would wait behind one that does not answer.
+            Ok(pool) => pool.install(|| hosts.par_iter().with_max_len(1).map(look_at).collect()),
             Err(_) => hosts.iter().map(look_at).collect(),
         }
     }
 
     /// One slot per host of the lab; empty when the host is not part of the run or could not be observed.
-    fn observe_all(&self, tally: &Tally) -> Vec<Slot<'a>> {
+    fn observe_all(&self, tally: &Tally, more: bool) -> Vec<Slot<'a>> {
         let mut slots: Vec<Slot<'a>> = self.lab.hosts.iter().map(|_| Mutex::new(None)).collect();
-        for (host, seen) in self.look(&self.hosts()) {
+        for (host, seen) in self.look(&self.hosts(), more) {
             match seen {
                 Ok(run) => {
                     tally.observed(host, &run.observation.facts);

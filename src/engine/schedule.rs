@@ -1,5 +1,6 @@
 //! Runs nodes in parallel over hosts, each after what it requires; a failure stops its dependents only.
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 
 use crate::lab::Lab;
@@ -16,7 +17,7 @@ pub enum Ended {
 }
 
 struct Board {
-    /// Nodes (of this run) that must have ended before: required ones, and the previous one on the same host.
+    /// How many nodes (of this run) must still end before: required ones, and the previous one on the same host.
     waiting: Vec<usize>,
     ended: Vec<Option<Ended>>,
 }
@@ -30,27 +31,29 @@ where
     W: Fn(usize) -> bool + Sync,
     S: Fn(usize, usize) + Sync,
 {
-    let previous_on_host = |position: usize| nodes[..position].iter().rposition(|&n| lab.nodes[n].host == lab.nodes[nodes[position]].host);
-    let position_of = |node: usize| nodes.iter().position(|&n| n == node);
-    let required: Vec<Vec<usize>> = nodes.iter().map(|&n| lab.nodes[n].requires.iter().filter_map(|&r| position_of(r)).collect()).collect();
-    let after: Vec<Vec<usize>> = (0..nodes.len())
-        .map(|p| {
-            let mut before = required[p].clone();
-            before.extend(previous_on_host(p));
-            before.sort_unstable();
-            before.dedup();
-            before
-        })
-        .collect();
-    let board = Mutex::new(Board { waiting: after.iter().map(Vec::len).collect(), ended: vec![None; nodes.len()] });
+    let position_of: HashMap<usize, usize> = nodes.iter().enumerate().map(|(position, &node)| (node, position)).collect();
+    let required: Vec<Vec<usize>> =
+        nodes.iter().map(|&n| lab.nodes[n].requires.iter().filter_map(|r| position_of.get(r).copied()).collect()).collect();
+    let mut last_on_host: HashMap<usize, usize> = HashMap::new();
+    // What waits for each node, and for how many each node waits.
+    let mut next: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
+    let mut waiting: Vec<usize> = Vec::with_capacity(nodes.len());
+    for (position, &node) in nodes.iter().enumerate() {
+        let mut before = required[position].clone();
+        before.extend(last_on_host.insert(lab.nodes[node].host, position));
+        before.sort_unstable();
+        before.dedup();
+        waiting.push(before.len());
+        before.into_iter().for_each(|earlier| next[earlier].push(position));
+    }
+    let ready: Vec<usize> = (0..nodes.len()).filter(|&position| waiting[position] == 0).collect();
+    let board = Mutex::new(Board { waiting, ended: vec![None; nodes.len()] });
     let pool =
         rayon::ThreadPoolBuilder::new().num_threads(parallel.max(1)).build().map_err(|e| format!("cannot start worker threads: {e}"))?;
-    let shared = Shared { nodes, required: &required, after: &after, board: &board, work: &work, skip: &skip };
+    let shared = Shared { nodes, required: &required, next: &next, board: &board, work: &work, skip: &skip };
     pool.scope(|scope| {
-        for (p, before) in after.iter().enumerate() {
-            if before.is_empty() {
-                scope.spawn(move |scope| shared.start(p, scope));
-            }
+        for position in ready {
+            scope.spawn(move |scope| shared.start(position, scope));
         }
     });
     let board = board.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -60,7 +63,7 @@ where
 struct Shared<'a, W, S> {
     nodes: &'a [usize],
     required: &'a [Vec<usize>],
-    after: &'a [Vec<usize>],
+    next: &'a [Vec<usize>],
     board: &'a Mutex<Board>,
     work: &'a W,
     skip: &'a S,
@@ -94,12 +97,10 @@ impl<'a, W: Fn(usize) -> bool + Sync, S: Fn(usize, usize) + Sync> Shared<'a, W, 
         };
         let mut board = self.lock();
         board.ended[position] = Some(ended);
-        for (p, before) in self.after.iter().enumerate() {
-            if before.contains(&position) {
-                board.waiting[p] -= 1;
-                if board.waiting[p] == 0 {
-                    scope.spawn(move |scope| self.start(p, scope));
-                }
+        for &p in &self.next[position] {
+            board.waiting[p] -= 1;
+            if board.waiting[p] == 0 {
+                scope.spawn(move |scope| self.start(p, scope));
             }
         }
     }

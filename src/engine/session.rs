@@ -46,6 +46,11 @@ impl<'a> Session<'a> {
         self.transport.is_some()
     }
 
+    /// Closes the connection; the next exec opens a new one.
+    pub fn close(&mut self) {
+        self.transport = None;
+    }
+
     /// Starts a script for this session.
     pub fn script() -> ScriptBuilder {
         ScriptBuilder::new(&nonce())

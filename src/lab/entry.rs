@@ -300,8 +300,8 @@ mod tests {
             BTreeMap::from([("a.tera".to_owned(), "n={{ n }}\n".to_owned()), ("b.tera".to_owned(), "\n{{ nn }}{{ m }}\n".to_owned())]),
             &mut problems,
         );
-        let given = json!({"n": 5});
-        let mut scope = Scope::new(&templates, given.as_object().unwrap(), RawVars::default(), false);
+        let mut given = tera::Context::from_value(json!({"n": 5})).unwrap();
+        let mut scope = Scope::new(&templates, &mut given, RawVars::default(), false);
         let secrets: Vec<Secret> = secrets.iter().map(|secret| Secret::new(*secret)).collect();
         let mut sink = Sink::default();
         let kind = kind();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde_json::{Map, Value};
+use tera::Context;
 
 use super::document::join;
 use super::entry;
@@ -44,15 +45,12 @@ struct Open<'a> {
 }
 
 /// Renders all nodes of the plan; the result has one entry for each, in the plan's order.
-pub fn work<'a>(resolver: &mut Resolver<'a>, plan: &Plan, vault: &mut dyn Vault, sink: &mut Sink) -> Vec<Work> {
-    let mut open: Vec<Option<Open<'a>>> = plan.nodes.iter().map(|(role, host)| resolver.open(&plan.roles[*role], *host, true)).collect();
-    for (index, certs) in certificates(resolver, plan, &mut open, vault, sink).into_iter().enumerate() {
-        for ((_, host), node) in plan.nodes.iter().zip(&mut open) {
-            if let (true, Some(node)) = (*host == index, node) {
-                node.scope.give("certs", &Value::Object(certs.clone()));
-            }
-        }
+pub fn work(resolver: &mut Resolver<'_>, plan: &Plan, vault: &mut dyn Vault, sink: &mut Sink) -> Vec<Work> {
+    let mut common = Context::new();
+    for (name, value) in std::mem::take(&mut resolver.common) {
+        common.insert(name, &value);
     }
+    let certs: Vec<Value> = certificates(resolver, plan, &mut common, vault, sink).into_iter().map(Value::Object).collect();
     // Shorter values would mark ordinary words as secret.
     let secrets: Vec<Secret> = resolver
         .known
@@ -62,16 +60,16 @@ pub fn work<'a>(resolver: &mut Resolver<'a>, plan: &Plan, vault: &mut dyn Vault,
         .collect();
     let mut all: Vec<Work> = Vec::new();
     let mut of_role = Sink::default();
-    for (index, ((role, host), node)) in plan.nodes.iter().zip(&mut open).enumerate() {
+    for (index, (role, host)) in plan.nodes.iter().enumerate() {
         let mut work = Work::default();
-        if let Some(node) = node {
+        if let Some(mut node) = resolver.open(&plan.roles[*role], *host, true, &mut common) {
+            node.scope.give("certs", &certs[*host]);
             let name = &resolver.members.hosts[*host].0;
-            of_role.on_host(name, |sink| work = resolver.node(&plan.roles[*role], name, node, &secrets, sink));
-            if plan.hosts_of(*role).next() == Some(*host)
-                && let Some(mut once) = resolver.open(&plan.roles[*role], *host, false)
-            {
-                checks(resolver, &plan.roles[*role], None, &mut once, &secrets, &mut work, sink);
-            }
+            of_role.on_host(name, |sink| work = resolver.node(&plan.roles[*role], name, &mut node, &secrets, sink));
+        }
+        let first = index == 0 || plan.nodes[index - 1].0 != *role;
+        if first && let Some(mut once) = resolver.open(&plan.roles[*role], *host, false, &mut common) {
+            checks(resolver, &plan.roles[*role], None, &mut once, &secrets, &mut work, sink);
         }
         all.push(work);
         // Nodes go role by role: after the last one of a role, what shows on all its hosts is said without them.
@@ -86,7 +84,10 @@ pub fn work<'a>(resolver: &mut Resolver<'a>, plan: &Plan, vault: &mut dyn Vault,
 
 impl<'a> Resolver<'a> {
     /// The scope of a role on a host; without `host` for what is once for the lab. `None` = the role could not be read.
-    fn open(&self, role: &str, host: usize, with_host: bool) -> Option<Open<'a>> {
+    fn open<'s>(&self, role: &str, host: usize, with_host: bool, common: &'s mut Context) -> Option<Open<'s>>
+    where
+        'a: 's,
+    {
         let file = self.project.roles.get(role)?.as_ref()?;
         let content = file.role.as_ref()?;
         let mut raw = RawVars::default();
@@ -107,7 +108,7 @@ impl<'a> Resolver<'a> {
             raw.add(document, &format!("{}/vars", join("/hosts", name)), &about.vars);
         }
         raw.win(self.overrides);
-        let mut scope = Scope::new(&self.project.templates, &self.common, raw, self.mirror_made_up);
+        let mut scope = Scope::new(&self.project.templates, common, raw, self.mirror_made_up);
         if with_host {
             scope.give("host", self.host_values.get(host)?);
         }
@@ -205,13 +206,13 @@ fn checks(
 fn certificates(
     resolver: &mut Resolver<'_>,
     plan: &Plan,
-    open: &mut [Option<Open<'_>>],
+    common: &mut Context,
     vault: &mut dyn Vault,
     sink: &mut Sink,
 ) -> Vec<Map<String, Value>> {
     let mut certs: Vec<BTreeMap<String, (Value, String)>> = vec![BTreeMap::new(); resolver.members.hosts.len()];
-    for ((_, host), node) in plan.nodes.iter().zip(open) {
-        let Some(node) = node else { continue };
+    for (role, host) in &plan.nodes {
+        let Some(mut node) = resolver.open(&plan.roles[*role], *host, true, common) else { continue };
         let name_of_host = resolver.members.hosts[*host].0.clone();
         for (name, declared) in node.role.certificates.iter() {
             let pointer = join("/certificates", name);

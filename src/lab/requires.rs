@@ -10,9 +10,17 @@ use super::problem::Sink;
 use super::project::Project;
 use super::resolve::Plan;
 
-/// The nodes in order with what each requires; unknown, missing and circular requirements are problems.
-pub(super) fn nodes(project: &Project, members: &Members, plan: &Plan, work: &[Work], sink: &mut Sink) -> Option<Vec<(Node, Vec<usize>)>> {
+/// The nodes in order with what each requires (resources and handlers move out of `work`); unknown, missing and circular requirements are problems.
+pub(super) fn nodes(
+    project: &Project,
+    members: &Members,
+    plan: &Plan,
+    work: &mut [Work],
+    sink: &mut Sink,
+) -> Option<Vec<(Node, Vec<usize>)>> {
     let before = sink.len();
+    let node_of: BTreeMap<(&str, usize), usize> =
+        plan.nodes.iter().enumerate().map(|(node, (role, host))| ((plan.roles[*role].as_str(), *host), node)).collect();
     let mut requires: Vec<Vec<usize>> = Vec::new();
     for (role, host) in &plan.nodes {
         let mut needs = BTreeSet::new();
@@ -23,8 +31,8 @@ pub(super) fn nodes(project: &Project, members: &Members, plan: &Plan, work: &[W
             for (index, other) in
                 content.requires.iter().enumerate().filter(|(_, other)| project.roles.contains_key(*other) && *other != name)
             {
-                match plan.nodes.iter().position(|(role, on)| on == host && plan.roles[*role] == *other) {
-                    Some(node) => drop(needs.insert(node)),
+                match node_of.get(&(other.as_str(), *host)) {
+                    Some(node) => drop(needs.insert(*node)),
                     None => sink.on_host(&members.hosts[*host].0, |sink| {
                         let problem = file.document.problem(
                             &format!("/requires/{index}"),
@@ -59,8 +67,8 @@ pub(super) fn nodes(project: &Project, members: &Members, plan: &Plan, work: &[W
         let resolved = Node {
             host,
             role: plan.roles[role].clone(),
-            resources: work[node].resources.clone(),
-            handlers: work[node].handlers.clone(),
+            resources: std::mem::take(&mut work[node].resources),
+            handlers: std::mem::take(&mut work[node].handlers),
             requires: Vec::new(),
         };
         (resolved, requires[node].iter().filter_map(|other| place.get(other).copied()).collect())

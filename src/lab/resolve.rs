@@ -144,9 +144,9 @@ fn lab(
         mirror_made_up,
         ca_pem: ca_pem.clone(),
     };
-    let work = node::work(&mut resolver, &plan, vault, sink);
+    let mut work = node::work(&mut resolver, &plan, vault, sink);
     *known = resolver.known;
-    let nodes = requires::nodes(project, &members, &plan, &work, sink)?;
+    let nodes = requires::nodes(project, &members, &plan, &mut work, sink)?;
     let services = collect(&work, |work| &work.services);
     let mut checks = collect(&work, |work| &work.checks);
     checks.extend(collect(&work, |work| &work.late_checks));

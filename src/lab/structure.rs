@@ -53,16 +53,17 @@ impl Structure {
     }
 
     fn explain(&self, document: &Document, base: &str, value: &Value, error: &ValidationError<'_>, findings: &mut Findings) {
-        let within = error.instance_path.as_str();
+        let within = error.instance_path().as_str();
         let pointer = format!("{base}{within}");
         let found = value.pointer(within).unwrap_or(value);
         let problem = |what: String| document.problem(&pointer, what);
         let name = within.rsplit('/').next().filter(|name| !name.is_empty() && name.parse::<usize>().is_err());
         let of = name.map_or(String::new(), |name| format!("`{name}`: "));
-        match &error.kind {
+        match error.kind() {
             ValidationErrorKind::AdditionalProperties { unexpected } => {
-                let known = self.properties(error.schema_path.as_str());
+                let known = self.properties(error.schema_path().as_str());
                 for field in unexpected {
+                    let field = field.as_str();
                     let inner = join(&pointer, field);
                     findings.unknown.push(join(within, field));
                     let problem = Problem::new(&document.file, document.key_place(&inner), format!("unknown field `{field}`"));
@@ -86,7 +87,7 @@ impl Structure {
                 findings.problems.push(problem(format!("missing field `{field}`")));
             }
             ValidationErrorKind::Type { .. } => {
-                let at = self.at(error.schema_path.as_str());
+                let at = self.at(error.schema_path().as_str());
                 let wanted = at.map_or("something else".to_owned(), |(_, parent)| wanted(parent));
                 let mut problem = problem(format!("{of}expected {wanted}, found {}", shown(found, document.raw(&pointer))));
                 if wanted.starts_with("text") && (found.is_number() || found.is_boolean()) {
@@ -115,8 +116,8 @@ impl Structure {
             ValidationErrorKind::Constant { expected_value } => {
                 findings.problems.push(problem(format!("{of}expected {expected_value}, found {}", shown(found, None))));
             }
-            ValidationErrorKind::AnyOf | ValidationErrorKind::OneOfNotValid => {
-                self.explain_choice(document, &pointer, within, found, error.schema_path.as_str(), findings);
+            ValidationErrorKind::AnyOf { .. } | ValidationErrorKind::OneOfNotValid { .. } => {
+                self.explain_choice(document, &pointer, within, found, error.schema_path().as_str(), findings);
                 return;
             }
             ValidationErrorKind::Minimum { limit } | ValidationErrorKind::ExclusiveMinimum { limit } => {

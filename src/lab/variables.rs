@@ -74,9 +74,14 @@ enum State {
 }
 
 /// The variables of one role on one host.
+///
+/// What is the same on every host is lent to it and not copied: it grows with the lab, and so does the number of scopes.
 pub struct Scope<'a> {
     templates: &'a Templates,
-    context: Context,
+    /// What poclab gives on every host, and for as long as this scope lives what is of this host only.
+    context: &'a mut Context,
+    /// Names of what was given for this host only.
+    own: Vec<String>,
     raw: RawVars,
     state: HashMap<String, State>,
     /// Names of the variables being resolved, outermost first.
@@ -86,18 +91,15 @@ pub struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// A scope with what poclab gives and the variables as written.
-    pub fn new(templates: &'a Templates, given: &Map<String, Value>, raw: RawVars, mirror_made_up: bool) -> Self {
-        let mut context = Context::new();
-        for (name, value) in given {
-            context.insert(name, value);
-        }
-        Self { templates, context, raw, state: HashMap::new(), open: Vec::new(), mirror_made_up }
+    /// A scope with what poclab gives on every host and the variables as written.
+    pub fn new(templates: &'a Templates, context: &'a mut Context, raw: RawVars, mirror_made_up: bool) -> Self {
+        Self { templates, context, own: Vec::new(), raw, state: HashMap::new(), open: Vec::new(), mirror_made_up }
     }
 
-    /// Adds or replaces something that poclab gives.
+    /// Adds or replaces something that poclab gives on this host.
     pub fn give(&mut self, name: &str, value: &Value) {
         self.context.insert(name, value);
+        self.own.push(name.to_owned());
     }
 
     /// Runs `work` with the variable `item`.
@@ -165,7 +167,7 @@ impl<'a> Scope<'a> {
         if self.templates.is_broken(name) || !self.need(at, self.templates.variables_of_file(name).iter().map(String::as_str), sink) {
             return None;
         }
-        match self.templates.file(name, &self.context) {
+        match self.templates.file(name, self.context) {
             Ok(text) => Some(text),
             Err(faults) => {
                 for fault in faults {
@@ -196,7 +198,7 @@ impl<'a> Scope<'a> {
         if !self.need(at, paths.iter().map(String::as_str), sink) {
             return None;
         }
-        match self.templates.text(text, &self.context) {
+        match self.templates.text(text, self.context) {
             Ok(value) => Some(value),
             Err(faults) => {
                 for fault in faults {
@@ -288,9 +290,7 @@ impl<'a> Scope<'a> {
                 let root = ast::root(path);
                 let Some(mut here) = self.context.get(root) else {
                     problem.what = format!("undefined variable `{path}`");
-                    let context = self.context.clone().into_json();
-                    let given: Vec<&str> = context.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-                    let known = given.into_iter().chain(self.raw.names());
+                    let known = GIVEN.iter().copied().filter(|name| self.context.contains_key(name)).chain(self.raw.names());
                     return match root {
                         "host" => problem.suggest("a check that runs once has no host; use `hosts.<name>` or leave out `once`"),
                         "mirror" => problem.suggest("the inventory has no `sources.mirror`"),
@@ -325,6 +325,15 @@ impl<'a> Scope<'a> {
                 problem.what = format!("undefined variable `{path}`");
                 problem
             }
+        }
+    }
+}
+
+impl Drop for Scope<'_> {
+    /// Nothing of this host stays behind for the next one.
+    fn drop(&mut self) {
+        for name in self.own.iter().chain(self.raw.0.keys()) {
+            self.context.remove(name);
         }
     }
 }

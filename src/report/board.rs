@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::line::{bytes, cut, duration};
+use super::line::{bytes, count, cut, duration};
 use super::narrator::word;
 use crate::engine::{Event, RunKind};
 
@@ -122,19 +122,20 @@ impl Board {
         }
     }
 
-    /// The lines of the live view, at most `width` characters each, the last one about the whole run.
-    pub fn lines(&self, width: usize, now: Instant) -> Vec<String> {
+    /// The lines of the live view: at most `height`, of at most `width` characters each, the last one about the whole run.
+    pub fn lines(&self, height: usize, width: usize, now: Instant) -> Vec<String> {
         let Some(started) = self.started.filter(|_| !self.over) else { return Vec::new() };
-        let names = self.rows.iter().map(|row| row.host.chars().count()).max().unwrap_or(0).min(20);
-        let mut lines: Vec<String> = self
-            .rows
-            .iter()
+        let (rows, more) = self.visible(height.saturating_sub(1));
+        let names = rows.iter().map(|row| row.host.chars().count()).max().unwrap_or(0).min(20);
+        let mut lines: Vec<String> = rows
+            .into_iter()
             .map(|row| {
                 let time = duration(seconds(row.since, now));
                 let what = row.doing.as_ref().map_or_else(|| "waits".to_owned(), Doing::text);
                 fit(&format!("  {:names$}  {what}", cut(&row.host, 20)), &time, width)
             })
             .collect();
+        lines.extend(more.map(|more| cut(&more, width)));
         if let Some(checks) = &self.checks {
             let number = format!("check {} of {}", checks.begun, checks.all);
             lines.push(match &checks.running {
@@ -145,6 +146,19 @@ impl Board {
         }
         lines.push(cut(&format!("{}, {} so far; Ctrl-C stops safely", word(self.kind), duration(seconds(started, now))), width));
         lines
+    }
+
+    /// The hosts that get a line. Where there is no room for all: those that have been busy the longest, and a line that counts.
+    fn visible(&self, room: usize) -> (Vec<&Row>, Option<String>) {
+        if self.rows.len() <= room {
+            return (self.rows.iter().collect(), None);
+        }
+        let mut busy: Vec<&Row> = self.rows.iter().filter(|row| row.doing.is_some()).collect();
+        busy.sort_by_key(|row| row.since);
+        let hidden = busy.split_off(busy.len().min(room.saturating_sub(1))).len();
+        let rest = self.rows.len() - busy.len() - hidden;
+        let more = if hidden > 0 { format!("{hidden} more busy, ") } else { String::new() };
+        (busy, Some(format!("  {more}{} waiting or done", count(rest, "host"))))
     }
 
     /// What is being waited for, for an output without a live view: who, what, for how long.

@@ -134,6 +134,17 @@ pub(super) fn bytes(count: u64) -> String {
     }
 }
 
+/// More hosts than this are counted rather than listed.
+pub(super) const MANY_HOSTS: usize = 20;
+
+/// Names of hosts: all, or of very many the first ones and how many more.
+pub(super) fn names(hosts: &[String]) -> String {
+    match hosts.get(..MANY_HOSTS).filter(|_| hosts.len() > MANY_HOSTS + 1) {
+        Some(first) => format!("{} and {} more", first.join(", "), hosts.len() - first.len()),
+        None => hosts.join(", "),
+    }
+}
+
 /// `1 host`, `4 hosts`.
 pub(super) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
@@ -150,6 +161,14 @@ mod tests {
         let said: Vec<String> = [12, 4_500, 12_345_678, 2_500_000_000].into_iter().map(bytes).collect();
         assert_eq!(said, ["12 B", "4 kB", "12.3 MB", "2.50 GB"]);
         assert_eq!((count(1, "host"), count(0, "host")), ("1 host".to_owned(), "0 hosts".to_owned()));
+    }
+
+    #[test]
+    fn many_names_are_counted() {
+        let hosts = |count: usize| (0..count).map(|n| format!("h{n}")).collect::<Vec<_>>();
+        assert_eq!(names(&hosts(3)), "h0, h1, h2");
+        assert!(names(&hosts(21)).ends_with("h19, h20"));
+        assert!(names(&hosts(1000)).ends_with(", h19 and 980 more"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::line::{Line, Tone, count, duration};
+use super::line::{Line, MANY_HOSTS, Tone, count, duration, names};
 use super::summary;
 use crate::engine::{Event, RunKind, Status};
 
@@ -26,6 +26,8 @@ const LONG_STEP: f64 = 2.0;
 pub(super) struct Narrator {
     view: View,
     pub kind: RunKind,
+    /// Whether there are too many hosts for a line on each in the live view.
+    many: bool,
     /// Passed results of the check that is running, held back for the live view.
     passed: Vec<String>,
     controls: usize,
@@ -44,6 +46,7 @@ impl Narrator {
         Self {
             view,
             kind: RunKind::Bootstrap,
+            many: false,
             passed: Vec::new(),
             controls: 0,
             failed: Vec::new(),
@@ -60,13 +63,16 @@ impl Narrator {
         match event {
             Event::RunStarted { kind, lab, version, hosts, roles, started: _ } => {
                 self.kind = *kind;
+                self.many = hosts.len() > MANY_HOSTS;
                 let roles = if roles.is_empty() { String::new() } else { format!("; roles {}", roles.join(", ")) };
                 let text =
-                    format!("poclab {version}: {} of lab {lab}: {} ({}){roles}", word(*kind), count(hosts.len(), "host"), hosts.join(", "));
+                    format!("poclab {version}: {} of lab {lab}: {} ({}){roles}", word(*kind), count(hosts.len(), "host"), names(hosts));
                 Line::bare(Tone::Title, &text)
             }
             Event::Connecting { host, address } if plain => Line::about(host, Tone::Dim, &format!("connecting to {address}")),
             Event::Connecting { .. } => Vec::new(),
+            // The live view counts them.
+            Event::Observed { .. } if self.many && !plain => Vec::new(),
             Event::Observed { host, resources, seconds, system, rehearsal } => {
                 let system = summary::system(system, *rehearsal);
                 let text = format!("looked at {} in {}; {system}", count(*resources, "resource"), duration(*seconds));

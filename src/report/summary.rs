@@ -1,6 +1,6 @@
 //! The end of a run, told so that it answers: is it fine, and where do I click?
 
-use super::line::{Line, Tone, count, duration};
+use super::line::{Line, MANY_HOSTS, Tone, count, duration, names};
 use super::narrator::{Narrator, word};
 use crate::engine::{HostSummary, RoleTime, RunKind, Summary};
 
@@ -24,7 +24,8 @@ pub(super) fn lines(done: &Summary, told: &Narrator) -> Vec<Line> {
 fn hosts(done: &Summary, lines: &mut Vec<Line>) {
     let name_width = done.hosts.iter().map(|host| host.name.chars().count()).max().unwrap_or(0);
     let address_width = done.hosts.iter().map(|host| host.address.chars().count()).max().unwrap_or(0);
-    for host in &done.hosts {
+    let shown = worth_a_line(&done.hosts);
+    for host in &shown {
         let system = system(&host.system, host.rehearsal);
         let text = format!("  {:name_width$}  {:address_width$}  {system}", host.name, host.address);
         let tone = if host.error.is_some() { Tone::Bad } else { Tone::Plain };
@@ -39,6 +40,23 @@ fn hosts(done: &Summary, lines: &mut Vec<Line>) {
             lines.extend(Line::bare(if bad { Tone::Bad } else { Tone::Dim }, &text));
         }
     }
+    let more: Vec<&HostSummary> = done.hosts.iter().filter(|host| !shown.iter().any(|shown| std::ptr::eq(*shown, *host))).collect();
+    if !more.is_empty() {
+        let touched = more.iter().filter(|host| host.changed > 0).count();
+        let text = format!("  and {} on which nothing failed, {touched} of them with changes", count(more.len(), "more host"));
+        lines.extend(Line::bare(Tone::Plain, &text));
+    }
+}
+
+/// All hosts; of very many, those on which something failed, and the first ones with changes.
+fn worth_a_line(hosts: &[HostSummary]) -> Vec<&HostSummary> {
+    let failed =
+        |host: &&HostSummary| host.error.is_some() || host.roles.iter().any(|role| matches!(role.state.as_str(), "failed" | "not reached"));
+    if hosts.len() <= MANY_HOSTS {
+        return hosts.iter().collect();
+    }
+    let first = hosts.iter().filter(|host| !failed(host) && host.changed > 0).take(MANY_HOSTS);
+    first.chain(hosts.iter().filter(failed)).collect()
 }
 
 /// What a host is, in words.
@@ -100,7 +118,7 @@ fn together(titles: &[&str]) -> String {
 /// What did not happen, and why.
 fn left_out(told: &Narrator, lines: &mut Vec<Line>) {
     for ((resource, why), hosts) in &told.skipped_resources {
-        lines.extend(Line::bare(Tone::Warn, &format!("skipped on {}: {resource}: {why}", hosts.join(", "))));
+        lines.extend(Line::bare(Tone::Warn, &format!("skipped on {}: {resource}: {why}", names(hosts))));
     }
     let mut checks: Vec<(&str, Vec<&str>)> = Vec::new();
     for (what, why) in &told.skipped {

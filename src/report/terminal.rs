@@ -23,8 +23,8 @@ pub(super) fn beside<R>(print: impl FnOnce() -> R) -> R {
     }
 }
 
-/// Asks for the width at every drawing, as windows are resized.
-type Width = Box<dyn Fn() -> usize + Send>;
+/// Asks for height and width at every drawing, as windows are resized.
+type Size = Box<dyn Fn() -> (usize, usize) + Send>;
 
 /// The live view.
 pub(super) struct Terminal {
@@ -33,7 +33,7 @@ pub(super) struct Terminal {
     narrator: Narrator,
     board: Board,
     colour: bool,
-    width: Width,
+    size: Size,
 }
 
 impl Terminal {
@@ -43,23 +43,24 @@ impl Terminal {
         if target.is_hidden() {
             return None;
         }
-        let width = Box::new(move || {
+        let size = Box::new(move || {
             let term = if on_stderr { console::Term::stderr() } else { console::Term::stdout() };
-            usize::from(term.size().1)
+            let (height, width) = term.size();
+            (usize::from(height), usize::from(width))
         });
-        let sink = Self::on(target, colour, width);
+        let sink = Self::on(target, colour, size);
         *ON_SCREEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink.screen.clone());
         Some(sink)
     }
 
-    pub fn on(target: ProgressDrawTarget, colour: bool, width: Width) -> Self {
+    pub fn on(target: ProgressDrawTarget, colour: bool, size: Size) -> Self {
         Self {
             screen: MultiProgress::with_draw_target(target),
             bars: Vec::new(),
             narrator: Narrator::new(View::Live),
             board: Board::new(),
             colour,
-            width,
+            size,
         }
     }
 
@@ -69,16 +70,23 @@ impl Terminal {
             // The summary stands alone.
             self.draw(now);
         }
-        // One column is left free: some terminals wrap when the last one is written.
-        let width = (self.width)().saturating_sub(1).max(20);
+        let (_, width) = self.room();
         let lines: Vec<String> = self.narrator.tell(event).iter().flat_map(|line| line.paint(width, self.colour)).collect();
         if !lines.is_empty() {
             let _ = self.screen.println(lines.join("\n"));
         }
     }
 
+    /// Lines and columns to fill: half of the screen, so that what is finished can be read above; and one column is left free, as
+    /// some terminals wrap when the last one is written.
+    fn room(&self) -> (usize, usize) {
+        let (height, width) = (self.size)();
+        ((height / 2).max(4), width.saturating_sub(1).max(20))
+    }
+
     pub fn draw(&mut self, now: Instant) {
-        let lines = self.board.lines((self.width)().saturating_sub(1).max(20), now);
+        let (height, width) = self.room();
+        let lines = self.board.lines(height, width, now);
         while self.bars.len() > lines.len() {
             if let Some(bar) = self.bars.pop() {
                 bar.finish_and_clear();

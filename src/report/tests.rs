@@ -136,9 +136,13 @@ fn silence_is_broken_after_fifteen_seconds() {
 }
 
 fn live(width: u16, colour: bool) -> (InMemoryTerm, terminal::Terminal) {
-    let term = InMemoryTerm::new(200, width);
+    live_on(200, width, colour)
+}
+
+fn live_on(height: u16, width: u16, colour: bool) -> (InMemoryTerm, terminal::Terminal) {
+    let term = InMemoryTerm::new(height, width);
     let target = ProgressDrawTarget::term_like(Box::new(term.clone()));
-    (term, terminal::Terminal::on(target, colour, Box::new(move || usize::from(width))))
+    (term, terminal::Terminal::on(target, colour, Box::new(move || (usize::from(height), usize::from(width)))))
 }
 
 /// The screen in the middle of work and at the end.
@@ -169,6 +173,59 @@ fn live_view() {
         assert!(half.lines().chain(end.lines()).all(|line| line.chars().count() < usize::from(width)), "nothing is wrapped by the screen");
         assert!(!end.contains("Ctrl-C"), "the live view leaves the screen");
     }
+}
+
+/// A thousand hosts on a screen of 24 lines: the busy ones, the longest first, and how many there are.
+#[test]
+fn live_view_of_many_hosts_fits_the_screen() {
+    let (term, mut sink) = live_on(24, 80, false);
+    let start = Instant::now();
+    let at = |seconds: u64| start + Duration::from_secs(seconds);
+    let name = |n: usize| format!("h{n:03}");
+    let Event::RunStarted { kind, lab, version, roles, started, .. } = script::started(RunKind::Bootstrap) else { panic!() };
+    let hosts = (0..1000).map(name).collect();
+    sink.event_at(&Event::RunStarted { kind, lab, version, hosts, roles, started }, start);
+    for n in 0..100 {
+        sink.event_at(&script::connecting(&name(n)), at(n as u64));
+        if n % 2 == 0 && n != 4 {
+            sink.event_at(&script::observed(&name(n), false), at(n as u64));
+        }
+    }
+    sink.draw(at(100));
+    let text = term.contents();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines.len() <= 24, "{text}");
+    assert!(lines[0].starts_with("poclab 0.1.0: bootstrap of lab poclab: 1000 hosts (h000, h001, "), "{text}");
+    let busy: Vec<&str> = lines.iter().filter_map(|line| line.trim().split_once("  connecting")).map(|(host, _)| host).collect();
+    assert_eq!(busy, ["h001", "h003", "h004", "h005", "h007", "h009", "h011", "h013", "h015", "h017"], "{text}");
+    assert!(text.contains("  41 more busy, 949 hosts waiting or done\n"), "{text}");
+    assert!(!text.contains("looked at"), "{text}");
+}
+
+/// At the end, too: what failed, some of what changed, and how many there are.
+#[test]
+fn the_summary_of_many_hosts_names_those_that_matter() {
+    let mut events = script::nothing_changed();
+    let Some(Event::RunDone(summary)) = events.last_mut() else { panic!() };
+    let one = summary.hosts[0].clone();
+    summary.exit = 4;
+    summary.hosts = (0..1000)
+        .map(|n| crate::engine::HostSummary {
+            name: format!("h{n:03}"),
+            changed: usize::from(n >= 500),
+            error: (n == 7).then(|| "cannot connect".to_owned()),
+            ..one.clone()
+        })
+        .collect();
+    let page = Page::default();
+    let mut sink = plain::Plain::new(page.pen());
+    events.iter().for_each(|event| sink.event_at(event, Instant::now()));
+    let text = page.text();
+    let summary = &text[text.find("== bootstrap").unwrap()..];
+    assert!(summary.lines().count() < 60, "{summary}");
+    assert!(summary.contains("h007") && summary.contains("FAILED: cannot connect") && summary.contains("h519"), "{summary}");
+    assert!(!summary.contains("h520") && !summary.contains("h000"), "{summary}");
+    assert!(summary.contains("  and 979 more hosts on which nothing failed, 480 of them with changes\n"), "{summary}");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use rustix::process::{Resource, Rlimit};
+
 use super::connection::{Connection, Context};
 use super::exec::SshTransport;
 use super::program::ProgramTransport;
@@ -19,6 +21,9 @@ impl Ssh {
     /// A connector with this policy for host keys. Once `interrupted` is true every wait ends within 0.2 s with
     /// [`SshError::Interrupted`].
     pub fn new(policy: HostKeyPolicy, interrupted: Arc<AtomicBool>) -> Self {
+        // One descriptor per connection, and shells start programs with a limit of 1024. No need to do without if it cannot be raised.
+        let limit = rustix::process::getrlimit(Resource::Nofile);
+        let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
         Self { policy, interrupted }
     }
 }
