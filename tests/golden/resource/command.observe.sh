@@ -6,3 +6,6 @@ POCLAB_3e81c6b102aeceb6
 g >/dev/null 2>&1
 echo "0 $?"
 if [ -e /b ] || [ -L /b ]; then echo '1 0'; else echo '1 1'; fi
+poclab_r=$?
+[ "$poclab_r" -ne 0 ] || echo 'poclab: looked'
+exit "$poclab_r"

@@ -5,3 +5,6 @@ for p do
 done
 [ $# -eq 0 ] || stat -c 'stat %f %U %G %s %n' -- "$@" 2>&1
 :
+poclab_r=$?
+[ "$poclab_r" -ne 0 ] || echo 'poclab: looked'
+exit "$poclab_r"

@@ -15,3 +15,6 @@ h="$h
 "
 if [ $# -gt 0 ] && [ -e /sys/fs/selinux/enforce ] && command -v restorecon >/dev/null; then restorecon -nv "$@" 2>/dev/null; fi
 :
+poclab_r=$?
+[ "$poclab_r" -ne 0 ] || echo 'poclab: looked'
+exit "$poclab_r"

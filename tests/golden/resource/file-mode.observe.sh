@@ -21,3 +21,6 @@ text() {
 }
 text ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356 /etc/docker/daemon.json
 :
+poclab_r=$?
+[ "$poclab_r" -ne 0 ] || echo 'poclab: looked'
+exit "$poclab_r"

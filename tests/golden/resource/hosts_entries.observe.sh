@@ -4,3 +4,6 @@ for p do
   else echo "absent $p"; fi
 done
 :
+poclab_r=$?
+[ "$poclab_r" -ne 0 ] || echo 'poclab: looked'
+exit "$poclab_r"

@@ -6,3 +6,6 @@ for p do
   i=$((i + 1))
 done
 :
+poclab_r=$?
+[ "$poclab_r" -ne 0 ] || echo 'poclab: looked'
+exit "$poclab_r"

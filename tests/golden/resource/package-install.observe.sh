@@ -4,3 +4,6 @@ else
   echo 'no rpm'
 fi
 :
+poclab_r=$?
+[ "$poclab_r" -ne 0 ] || echo 'poclab: looked'
+exit "$poclab_r"

@@ -3,3 +3,6 @@ elif command -v getenforce >/dev/null && [ "$(getenforce 2>/dev/null)" != Disabl
 else echo 'kernel none'; fi
 if [ -e /etc/selinux/config ]; then sed -n 's/^[[:space:]]*SELINUX=[[:space:]]*/config /p' /etc/selinux/config; fi
 if [ -e /etc/poclab-rehearsal ]; then echo rehearsal; fi
+poclab_r=$?
+[ "$poclab_r" -ne 0 ] || echo 'poclab: looked'
+exit "$poclab_r"

@@ -3,3 +3,6 @@ if command -v systemctl >/dev/null; then
 else
   echo 'no systemctl'
 fi
+poclab_r=$?
+[ "$poclab_r" -ne 0 ] || echo 'poclab: looked'
+exit "$poclab_r"

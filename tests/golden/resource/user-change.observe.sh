@@ -5,3 +5,6 @@ for u do
   elif [ $? -eq 2 ]; then echo "absent $u"; fi
 done
 :
+poclab_r=$?
+[ "$poclab_r" -ne 0 ] || echo 'poclab: looked'
+exit "$poclab_r"
