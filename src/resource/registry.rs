@@ -96,7 +96,7 @@ const END: &str = "poclab: looked\n";
 
 /// A fragment that says so when it came to its end.
 fn ended(fragment: String) -> String {
-    format!("{}\npoclab_r=$?\n[ \"$poclab_r\" -ne 0 ] || echo '{}'\nexit \"$poclab_r\"\n", fragment.trim_end_matches('\n'), END.trim_end())
+    format!("{{\n{}\n}} || exit\necho '{}'\n", fragment.trim_end_matches('\n'), END.trim_end())
 }
 
 fn assess<K: Kind>(specs: &[&K], reply: &Reply) -> Vec<Assessment> {

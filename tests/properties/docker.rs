@@ -93,7 +93,7 @@ pub fn container() -> Property {
                     let mut value = first.clone();
                     change(&mut value);
                     assert_ne!(value, first, "{want}");
-                    trial.damages.push(Damage { of: 0, how: How::Become(value), want: vec![want.to_owned()] });
+                    trial.damages.push(Damage { of: 0, how: How::Become(format!("docker rm -f {name}"), value), want: vec![want.to_owned()] });
                 };
                 let (key, label) = (env.keys().next().unwrap().clone(), labels.keys().next().unwrap().clone());
                 becomes(&|v| v["env"][&key] = "zz other".into(), &format!("env {key} differs"));
@@ -101,6 +101,7 @@ pub fn container() -> Property {
                 becomes(&|v| drop(v["labels"].as_object_mut().unwrap().remove(&label)), &format!("label {label} is missing"));
                 becomes(&|v| v["cap_add"].as_array_mut().unwrap().push("SETUID".into()), "added capabilities is … SETUID, want …");
                 becomes(&|v| v["read_only"] = (!read_only).into(), &format!("read-only root is {}, want {read_only}", !read_only));
+                becomes(&|v| v["env"]["ZZ_NEW"] = "x".into(), "unknown env ZZ_NEW");
                 becomes(&|v| v["volumes"] = json!(["/srv:/srv"]), "volumes is /srv:/srv, want /srv:/srv:ro");
                 trial
             })

@@ -8,7 +8,7 @@ use super::host::Host;
 use super::property::{Property, Trial};
 
 /// Packages of the mirror that nothing on the host needs.
-const FREE: [&str; 3] = ["policycoreutils-python", "docker-buildx-plugin", "docker-compose-plugin"];
+const FREE: [&str; 3] = ["policycoreutils-python", "chrony", "ca-certificates"];
 
 /// Makes an RPM of another version and installs it past yum.
 fn other_version(name: &str, version: &str) -> String {
@@ -29,8 +29,9 @@ pub fn package() -> Property {
         let repositories = "mkdir -p /tmp/repos\nfor f in /etc/yum.repos.d/*.repo; do case $f in */poclab-mirror.repo) ;; *) mv \"$f\" /tmp/repos/ ;; esac; done\n";
         (Just(FREE.to_vec()).prop_shuffle(), 0usize..3, any::<bool>())
             .prop_map(move |(names, how, absent)| {
-                let after = format!("rpm -e {} || :\nmv /tmp/repos/* /etc/yum.repos.d/\n", FREE.join(" "));
-                let mut trial = Trial { before: repositories.to_owned(), after, ..Trial::default() };
+                let after = "mv /tmp/repos/* /etc/yum.repos.d/\n".to_owned();
+                let before = format!("{repositories}rpm -e {} || :\n", FREE.join(" "));
+                let mut trial = Trial { before, after, ..Trial::default() };
                 let [single, one, other] = names[..] else { unreachable!("three names") };
                 let want = version(single);
                 let (spec, missing) = match how {

@@ -49,8 +49,8 @@ pub struct Damage {
 pub enum How {
     /// Shell, run past poclab.
     Shell(String),
-    /// Somebody made the resource like this instead.
-    Become(Value),
+    /// Shell, and then somebody made the resource like this instead.
+    Become(String, Value),
 }
 
 impl Trial {
@@ -107,7 +107,8 @@ fn converge_and_hurt(kind: &str, host: &Host, trial: &Trial, answers: &mut Answe
                 host.shell(shell);
                 shell.clone()
             }
-            How::Become(value) => {
+            How::Become(shell, value) => {
+                host.shell(shell);
                 let other = read(kind, value);
                 repair(host, &[&other]);
                 value.to_string()
@@ -223,7 +224,7 @@ impl Answers {
         let damaged: Vec<Value> = self
             .damaged
             .into_iter()
-            .filter(|(_, want, _)| !want.is_empty())
+            .filter(|(_, want, reply)| !want.is_empty() && std::str::from_utf8(reply).is_ok())
             .map_while(|(of, want, reply)| {
                 room = room.checked_sub(reply.len())?;
                 Some(json!({"of": of, "want": want, "reply": text(reply)}))

@@ -1,3 +1,4 @@
+{
 set -- /srv/registry
 for p do
   shift
@@ -5,6 +6,5 @@ for p do
 done
 [ $# -eq 0 ] || stat -c 'stat %f %U %G %s %n' -- "$@" 2>&1
 :
-poclab_r=$?
-[ "$poclab_r" -ne 0 ] || echo 'poclab: looked'
-exit "$poclab_r"
+} || exit
+echo 'poclab: looked'

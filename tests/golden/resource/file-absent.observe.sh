@@ -1,3 +1,4 @@
+{
 set -- /etc/x
 for p do
   shift
@@ -15,6 +16,5 @@ h="$h
 "
 if [ $# -gt 0 ] && [ -e /sys/fs/selinux/enforce ] && command -v restorecon >/dev/null; then restorecon -nv "$@" 2>/dev/null; fi
 :
-poclab_r=$?
-[ "$poclab_r" -ne 0 ] || echo 'poclab: looked'
-exit "$poclab_r"
+} || exit
+echo 'poclab: looked'

@@ -1,3 +1,4 @@
+{
 i=0
 set -- /usr/bin/x
 for p do
@@ -6,6 +7,5 @@ for p do
   i=$((i + 1))
 done
 :
-poclab_r=$?
-[ "$poclab_r" -ne 0 ] || echo 'poclab: looked'
-exit "$poclab_r"
+} || exit
+echo 'poclab: looked'

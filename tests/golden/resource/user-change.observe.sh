@@ -1,3 +1,4 @@
+{
 set -- ops
 for u do
   if l=$(getent passwd "$u"); then
@@ -5,6 +6,5 @@ for u do
   elif [ $? -eq 2 ]; then echo "absent $u"; fi
 done
 :
-poclab_r=$?
-[ "$poclab_r" -ne 0 ] || echo 'poclab: looked'
-exit "$poclab_r"
+} || exit
+echo 'poclab: looked'
