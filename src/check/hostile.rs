@@ -86,7 +86,11 @@ const GOOD: &[(&str, i32, &str)] = &[
     // time_sync
     ("chronyc", 0, "/usr/bin/chronyc\n"),
     ("wait", 0, ""),
-    ("tracking", 0, "Reference ID    : CB00710F (203.0.113.15)\nSystem time     : 0.000006523 seconds slow of NTP time\nLeap status     : Normal\n"),
+    (
+        "tracking",
+        0,
+        "Reference ID    : CB00710F (203.0.113.15)\nSystem time     : 0.000006523 seconds slow of NTP time\nLeap status     : Normal\n",
+    ),
     // registry
     ("image", 0, "sha256:aa\n"),
     ("login", 0, "Login Succeeded\n"),

@@ -22,9 +22,14 @@ pub(crate) fn parsers() -> Vec<Parser> {
                 assert_eq!(seen, whole);
             }
         }),
-        Parser::text("engine", "facts", &["system=CentOS Linux release 7.6.1810 (Core) \nkernel=3.10.0-957.el7\nrehearsal=x\npending=a--b\n"], |text| {
-            let _ = facts::parse(text).describe();
-        }),
+        Parser::text(
+            "engine",
+            "facts",
+            &["system=CentOS Linux release 7.6.1810 (Core) \nkernel=3.10.0-957.el7\nrehearsal=x\npending=a--b\n"],
+            |text| {
+                let _ = facts::parse(text).describe();
+            },
+        ),
         Parser::text("engine", "hints", &["No space left on device\n", "Another app is currently holding the yum lock\n"], |text| {
             let _ = hint::hint(text);
         }),

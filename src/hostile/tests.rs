@@ -27,7 +27,15 @@ enum Mutation {
 fn mutation() -> impl Strategy<Value = Mutation> {
     let at = || 0.0..1.0f64;
     let number = prop_oneof![
-        Just("0"), Just("-1"), Just("4294967296"), Just("99999999999999999999999999"), Just("1e400"), Just("NaN"), Just("inf"), Just("٣"), Just("")
+        Just("0"),
+        Just("-1"),
+        Just("4294967296"),
+        Just("99999999999999999999999999"),
+        Just("1e400"),
+        Just("NaN"),
+        Just("inf"),
+        Just("٣"),
+        Just("")
     ];
     prop_oneof![
         (at(), at()).prop_map(|(a, b)| Mutation::Cut(a, b)),
@@ -95,7 +103,8 @@ fn mutated_answers_never_panic() {
     let places = (0..parsers.len()).prop_flat_map(|i| (Just(i), any::<prop::sample::Index>(), vec(mutation(), 1..6)));
     // Each case is one answer to one reader: the usual 256 would not even try each of them ten times.
     let cases = ProptestConfig::default().cases * 8;
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() });
+    let mut runner =
+        proptest::test_runner::TestRunner::new(ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() });
     runner
         .run(&places, |(i, seed, mutations)| {
             let mut bytes = seed.get(&parsers[i].seeds).clone();
@@ -109,8 +118,7 @@ fn mutated_answers_never_panic() {
 #[test]
 fn arbitrary_bytes_never_panic() {
     let parsers = parsers();
-    let mut runner =
-        proptest::test_runner::TestRunner::new(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() });
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() });
     runner
         .run(&vec(any::<u8>(), 0..300), |bytes| {
             parsers.iter().for_each(|parser| (parser.read)(&bytes));

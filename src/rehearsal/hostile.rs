@@ -19,9 +19,14 @@ pub(crate) fn parsers() -> Vec<Parser> {
         Parser::text("rehearsal", "vagrant status", &["1424098924,deploy,state,running\n1424098925,,ui,info,x\n"], |text| {
             let _ = vagrant_text::parse_status(text);
         }),
-        Parser::text("rehearsal", "host keys", &["poclab-host-key ssh-ed25519 AAAAC3 comment\npoclab-host-key ecdsa-sha2-nistp256 AAAAE2\n"], |text| {
-            let _ = setup::known_hosts(text, std::net::Ipv4Addr::LOCALHOST);
-        }),
+        Parser::text(
+            "rehearsal",
+            "host keys",
+            &["poclab-host-key ssh-ed25519 AAAAC3 comment\npoclab-host-key ecdsa-sha2-nistp256 AAAAE2\n"],
+            |text| {
+                let _ = setup::known_hosts(text, std::net::Ipv4Addr::LOCALHOST);
+            },
+        ),
         Parser::text("rehearsal", "docker ps", &[row], |text| {
             let _ = docker::parse_containers(text);
         }),

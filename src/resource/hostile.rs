@@ -44,7 +44,8 @@ pub(crate) fn parsers() -> Vec<Parser> {
     let parser = |kind: &&'static str| {
         let recorded = Recorded::of(kind);
         let specs = recorded.read(kind);
-        let seeds: Vec<&str> = std::iter::once(&recorded.in_sync).chain(recorded.damaged.iter().map(|d| &d.reply)).map(String::as_str).collect();
+        let seeds: Vec<&str> =
+            std::iter::once(&recorded.in_sync).chain(recorded.damaged.iter().map(|d| &d.reply)).map(String::as_str).collect();
         Parser::new("resource", kind, &seeds, move |bytes| {
             let specs: Vec<&Spec> = specs.iter().collect();
             let assessed = Spec::assess(&specs, &Reply { stdout: bytes.to_vec(), status: 0 });

@@ -93,7 +93,11 @@ pub fn container() -> Property {
                     let mut value = first.clone();
                     change(&mut value);
                     assert_ne!(value, first, "{want}");
-                    trial.damages.push(Damage { of: 0, how: How::Become(format!("docker rm -f {name}"), value), want: vec![want.to_owned()] });
+                    trial.damages.push(Damage {
+                        of: 0,
+                        how: How::Become(format!("docker rm -f {name}"), value),
+                        want: vec![want.to_owned()],
+                    });
                 };
                 let (key, label) = (env.keys().next().unwrap().clone(), labels.keys().next().unwrap().clone());
                 becomes(&|v| v["env"][&key] = "zz other".into(), &format!("env {key} differs"));
