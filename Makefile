@@ -6,7 +6,7 @@ CARGO ?= cargo
 POCLAB := target/release/poclab
 SCRIPTS := $(shell git ls-files -z 2>/dev/null | xargs -0 grep -lE '^\#!.*\b(ba|da)?sh\b' 2>/dev/null)
 
-.PHONY: help build rehearse rehearse-down test check unit lab-test vagrant-check bench prerequisites test-prerequisites schemas
+.PHONY: help build rehearse rehearse-down test check unit lab-test fuzz vagrant-check bench prerequisites test-prerequisites schemas
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*## |^[a-z-]+: *## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -32,8 +32,13 @@ check:           ## formatting, lints, shell scripts
 unit:            ## unit, golden, binary and real-sshd tests
 	POCLAB_REQUIRE_SSHD=1 POCLAB_REQUIRE_TOOLS=1 $(CARGO) test --locked
 
-lab-test:        ## the four-host container lab
+lab-test:        ## the four-host container lab, and a host that is damaged on purpose
 	tests/lab/run
+
+FUZZ_SECONDS ?= 60
+fuzz:            ## what hosts may send, by a coverage-guided fuzzer (needs a nightly toolchain and cargo-fuzz)
+	cd fuzz && $(CARGO) +nightly run --release --bin write_seeds corpus/host_says
+	$(CARGO) +nightly fuzz run --sanitizer none host_says -- -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=4096
 
 vagrant-check:   ## the Vagrantfile, where vagrant can be installed
 	tests/vagrant/run

@@ -6,6 +6,8 @@ pub mod base;
 pub mod check;
 pub mod cli;
 pub mod engine;
+#[cfg(any(test, feature = "hostile"))]
+pub mod hostile;
 pub mod lab;
 pub mod rehearsal;
 pub mod report;

@@ -1,5 +1,6 @@
 //! The interruptions that a firewall must survive, and the proof that they really happened.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::run::{Framed, Frames, names, on_all, said_by};
@@ -123,9 +124,9 @@ fn compare(frames: &Frames) -> Result<String, String> {
             return Err(format!("Docker's process did not change ({old:?} before, {new:?} after)"));
         }
     }
-    let containers = |text: &str| text.lines().filter(|line| line.starts_with("container ")).map(str::to_owned).collect::<Vec<_>>();
+    let containers = |text: &str| text.lines().filter(|line| line.starts_with("container ")).map(str::to_owned).collect::<BTreeSet<_>>();
     let (old, new) = (containers(&before), containers(&after));
-    let lost: Vec<&str> = old.iter().filter(|line| !new.contains(line)).filter_map(|line| line.split(' ').nth(1)).collect();
+    let lost: Vec<&str> = old.iter().filter(|line| !new.contains(*line)).filter_map(|line| line.split(' ').nth(1)).collect();
     match lost.is_empty() {
         true => Ok(format!("a new daemon process, {} containers kept running", old.len())),
         false => Err(format!("containers did not live through it: {} (is live-restore set in daemon.json?)", lost.join(", "))),

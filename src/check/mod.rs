@@ -6,6 +6,8 @@ mod containers;
 mod disrupt;
 pub mod firewall_survives;
 pub mod firewalld_running;
+#[cfg(any(test, feature = "hostile"))]
+pub(crate) mod hostile;
 pub mod image_registry;
 mod kind;
 mod matrix;

@@ -33,9 +33,9 @@ fn script() -> Framed {
 fn insecure(info: &str, daemon: &str, units: &str) -> Result<Vec<String>, String> {
     let mut found = Vec::new();
     let info: Value = serde_json::from_str(info).map_err(|e| format!("unreadable answer of docker info: {e}"))?;
-    let networks = info.get("InsecureRegistryCIDRs").ok_or("docker info says nothing about registries")?;
+    let networks = info.get("InsecureRegistryCIDRs").and_then(Value::as_array).ok_or("docker info says nothing about registries")?;
     let own = |cidr: &str| cidr == "127.0.0.0/8" || cidr == "::1/128";
-    for cidr in networks.as_array().into_iter().flatten().filter_map(Value::as_str).filter(|cidr| !own(cidr)) {
+    for cidr in networks.iter().map(|cidr| cidr.as_str().unwrap_or("of an unknown form")).filter(|cidr| !own(cidr)) {
         found.push(format!("network {cidr} (running daemon)"));
     }
     let indexes = info.get("IndexConfigs").and_then(Value::as_object).ok_or("docker info says nothing about registries")?;

@@ -7,6 +7,8 @@ mod event;
 mod facts;
 mod hint;
 mod hold;
+#[cfg(any(test, feature = "hostile"))]
+pub(crate) mod hostile;
 mod lock;
 mod observe;
 mod plan;

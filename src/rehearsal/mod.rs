@@ -2,6 +2,8 @@
 
 mod containers;
 mod docker;
+#[cfg(any(test, feature = "hostile"))]
+pub(crate) mod hostile;
 mod inventory;
 mod setup;
 mod state;

@@ -76,17 +76,18 @@ impl Kind for Spec {
             let script = format!("if [ -d {path} ] && [ ! -L {path} ]; then rmdir -- {path}; else rm -f -- {path}; fi\n");
             return vec![Action { label: format!("remove {}", self.path), script, ..Action::default() }];
         }
-        let mut action = script::meta_action(&self.path, &self.owner, &self.group, &self.mode);
-        if observed.as_ref().is_none_or(|entry| entry.what != What::Directory) {
-            action.label = format!("make the directory {}", self.path);
-            // A link or file in its place holds no more than itself; mkdir refuses whatever else is there.
-            let clear = match observed {
-                Some(_) => format!("if [ ! -d {path} ] || [ -L {path} ]; then rm -f -- {path}; fi\n"),
-                None => String::new(),
-            };
-            let label = format!("if [ -e /sys/fs/selinux/enforce ] && command -v restorecon >/dev/null; then restorecon {path}; fi\n");
-            action.script = format!("set -e\n{clear}mkdir -p -- {path}\n{}{label}", action.script.replace(" && ", "\n"));
+        let meta = script::meta_lines(&self.path, &self.owner, &self.group, &self.mode);
+        if observed.as_ref().is_some_and(|entry| entry.what == What::Directory) {
+            let script = format!("set -e\n{meta}");
+            return vec![Action { label: format!("set owner and mode of {}", self.path), script, ..Action::default() }];
         }
-        vec![action]
+        // A link or file in its place holds no more than itself; mkdir refuses whatever else is there.
+        let clear = match observed {
+            Some(_) => format!("if [ ! -d {path} ] || [ -L {path} ]; then rm -f -- {path}; fi\n"),
+            None => String::new(),
+        };
+        let label = format!("if [ -e /sys/fs/selinux/enforce ] && command -v restorecon >/dev/null; then restorecon {path}; fi\n");
+        let script = format!("set -e\n{clear}mkdir -p -- {path}\n{meta}{label}");
+        vec![Action { label: format!("make the directory {}", self.path), script, ..Action::default() }]
     }
 }

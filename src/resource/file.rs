@@ -208,12 +208,11 @@ impl Kind for Spec {
         }
         let file = observed.entry.as_ref().is_some_and(|entry| entry.what == What::File);
         if file && self.content_change(observed).is_none() {
-            let mut action = script::meta_action(&self.path, &self.owner, &self.group, self.mode());
+            let mut script = format!("set -e\n{}", script::meta_lines(&self.path, &self.owner, &self.group, self.mode()));
             if observed.label.is_some() {
-                let _ = writeln!(action.script, "restorecon {path}");
-                action.script.insert_str(0, "set -e\n");
+                let _ = writeln!(script, "restorecon {path}");
             }
-            return vec![action];
+            return vec![Action { label: format!("set owner and mode of {}", self.path), script, ..Action::default() }];
         }
         let content = self.content.clone().unwrap_or_default();
         let new = NewFile {

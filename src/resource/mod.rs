@@ -13,6 +13,8 @@ pub mod file;
 pub mod firewall_zone;
 mod firewalld;
 pub mod group;
+#[cfg(any(test, feature = "hostile"))]
+pub(crate) mod hostile;
 pub mod hostname;
 pub mod hosts_entries;
 mod kind;

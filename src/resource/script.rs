@@ -247,15 +247,12 @@ pub(super) fn meta_changes(entry: &Entry, owner: &str, group: &str, mode: &str) 
     changes
 }
 
-/// The step that sets owner, group and mode of what is there.
-pub(super) fn meta_action(path: &str, owner: &str, group: &str, mode: &str) -> Action {
-    let (quoted, who) = (quote(path), quote(&format!("{owner}:{group}")));
-    Action {
-        label: format!("set owner and mode of {path}"),
-        // chown clears set-user-id bits, so the mode comes after it.
-        script: format!("chown -- {who} {quoted} && chmod -- {} {quoted}\n", quote(mode)),
-        ..Action::default()
-    }
+/// Shell that sets owner, group and mode of what is there; for a script with `set -e`.
+pub(super) fn meta_lines(path: &str, owner: &str, group: &str, mode: &str) -> String {
+    let (path, who, mode) = (quote(path), quote(&format!("{owner}:{group}")), quote(mode));
+    // chown clears set-user-id bits of files, so the mode comes after it. A numeric mode leaves those of directories as they
+    // are: only letters take them away.
+    format!("chown -- {who} {path}\nif [ -d {path} ]; then chmod -- ug-s {path}; fi\nchmod -- {mode} {path}\n")
 }
 
 #[cfg(test)]

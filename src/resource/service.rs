@@ -130,7 +130,8 @@ impl Kind for Spec {
             if observed.stale {
                 add("its unit file changed on disk since systemd read it".to_owned());
             }
-            if self.enabled && !observed.enabled() {
+            // (A masked one is not started at boot for that reason alone.)
+            if self.enabled && !observed.enabled() && observed.load != "masked" {
                 add(format!(
                     "is {} at boot, want it enabled",
                     if observed.file.is_empty() { "not started" } else { observed.file.as_str() }
@@ -211,7 +212,11 @@ fn block(text: &str) -> Result<Observed, String> {
             active,
             sub,
             file: field("UnitFileState").unwrap_or_default(),
-            stale: field("NeedDaemonReload").as_deref() == Some("yes"),
+            stale: match field("NeedDaemonReload").as_deref() {
+                Some("yes") => true,
+                Some("no") => false,
+                other => return Err(format!("systemctl said of NeedDaemonReload {:?}", other.unwrap_or("nothing"))),
+            },
         }),
         _ => Err(format!("systemctl said {:?}", text.lines().last().unwrap_or_default())),
     }

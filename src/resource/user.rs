@@ -75,6 +75,9 @@ impl Kind for Spec {
         }
         for (field, path) in [("home", &self.home), ("shell", &self.shell)] {
             errors.extend(path.iter().flat_map(|path| script::path_errors(field, path)));
+            if path.as_ref().is_some_and(|path| path.contains(':')) {
+                errors.push(format!("{field} must not contain a colon, which ends it in /etc/passwd"));
+            }
         }
         if self.name == "root" && self.state == Presence::Absent {
             errors.push("root cannot be removed".to_owned());

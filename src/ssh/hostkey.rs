@@ -108,7 +108,7 @@ fn known_keys(path: &Path, name: &str) -> Result<Vec<Vec<u8>>, SshError> {
 }
 
 /// The keys of one name in the text of a known-hosts file; an error has the line number.
-fn parse(text: &str, name: &str) -> Result<Vec<Vec<u8>>, (usize, String)> {
+pub(super) fn parse(text: &str, name: &str) -> Result<Vec<Vec<u8>>, (usize, String)> {
     let mut keys = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();

@@ -16,6 +16,8 @@ mod error;
 mod exec;
 mod feed;
 mod gate;
+#[cfg(any(test, feature = "hostile"))]
+pub(crate) mod hostile;
 mod hostkey;
 mod jump;
 mod loader;

@@ -52,6 +52,10 @@ pub fn configuration(spec: &Spec, found: &Found, image: Option<&Image>) -> Vec<S
     } else if let Some(default) = default.filter(|_| config.image == spec.image) {
         differs("command", config.cmd.clone().unwrap_or_default().join(" "), default.cmd.clone().unwrap_or_default().join(" "));
     }
+    if let Some(default) = default.filter(|_| config.image == spec.image) {
+        let words = |entry: &Option<Vec<String>>| entry.clone().unwrap_or_default().join(" ");
+        differs("entry point", words(&config.entrypoint), words(&default.entrypoint));
+    }
     match (&spec.user, default) {
         (Some(user), _) => differs("user", config.user.clone(), user.clone()),
         (None, Some(default)) if config.image == spec.image => differs("user", config.user.clone(), default.user.clone()),
@@ -62,6 +66,9 @@ pub fn configuration(spec: &Spec, found: &Found, image: Option<&Image>) -> Vec<S
     differs("memory limit", size(host.memory), size(spec.memory.as_deref().and_then(bytes).unwrap_or(0)));
     differs("dropped capabilities", capabilities(host.cap_drop.as_ref()), capabilities(Some(&spec.cap_drop)));
     differs("added capabilities", capabilities(host.cap_add.as_ref()), capabilities(Some(&spec.cap_add)));
+    // No spec can ask for these.
+    differs("process namespace", host.pid_mode.clone(), String::new());
+    differs("devices", list(host.devices.iter().flatten().map(|device| device.path_on_host.clone())), String::new());
     differs("privileged", host.privileged.to_string(), false.to_string());
     differs("volumes", list(host.binds.iter().flatten().map(|bind| volume(bind))), list(spec.binds().iter().map(|bind| volume(bind))));
     differs(
@@ -103,6 +110,18 @@ pub fn configuration(spec: &Spec, found: &Found, image: Option<&Image>) -> Vec<S
             Some(have) if *have == want.0 => {}
             Some(_) => changes.push(format!("env {key} differs")),
             None => changes.push(format!("env {key} is missing")),
+        }
+    }
+    if let Some(image) = image.filter(|_| config.image == spec.image) {
+        let default: BTreeMap<&str, &str> = image.config.env.iter().flatten().filter_map(|entry| entry.0.split_once('=')).collect();
+        for (key, have) in env.iter().filter(|(key, _)| !spec.env.contains_key(**key)) {
+            match default.get(key) {
+                Some(want) if want == have => {}
+                Some(_) => changes.push(format!("env {key} is not the image's")),
+                // Docker gives a PATH to an image that has none.
+                None if *key == "PATH" => {}
+                None => changes.push(format!("unknown env {key}")),
+            }
         }
     }
     changes

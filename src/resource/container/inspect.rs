@@ -55,6 +55,7 @@ pub struct Config {
     /// `KEY=value`; may hold secrets.
     pub env: Option<Vec<Content>>,
     pub cmd: Option<Vec<String>>,
+    pub entrypoint: Option<Vec<String>>,
     pub labels: Option<BTreeMap<String, String>>,
 }
 
@@ -64,6 +65,8 @@ pub struct Config {
 pub struct HostConfig {
     pub binds: Option<Vec<String>>,
     pub network_mode: String,
+    pub pid_mode: String,
+    pub devices: Option<Vec<Device>>,
     pub port_bindings: Option<BTreeMap<String, Option<Vec<PortBinding>>>>,
     pub restart_policy: RestartPolicy,
     pub cap_add: Option<Vec<String>>,
@@ -81,6 +84,13 @@ pub struct HostConfig {
 pub struct PortBinding {
     pub host_ip: String,
     pub host_port: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+#[allow(missing_docs, reason = "names are Docker's")]
+pub struct Device {
+    pub path_on_host: String,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

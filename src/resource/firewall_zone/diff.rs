@@ -124,7 +124,7 @@ fn zone(spec: &Spec, observed: &Observed, found: &mut Vec<Finding>) {
         found.push(finding(format!("unknown source {source} in the zone ({})", place(on_disk, is_live)), vec![fix]));
     }
     if let (Some(_), Some(rules), true, true) = (listed, &observed.rules, observed.iptables_backend, listed_right) {
-        kernel(spec, rules, found);
+        kernel(spec, observed, rules, found);
     }
 }
 
@@ -150,7 +150,7 @@ fn remove_source(zone: &str, source: &str) -> Fix {
 }
 
 /// What the kernel makes of the zone; firewalld's own word has been found right before.
-fn kernel(spec: &Spec, rules: &Rules, found: &mut Vec<Finding>) {
+fn kernel(spec: &Spec, observed: &Observed, rules: &Rules, found: &mut Vec<Finding>) {
     if !rules.of("INPUT").any(|rule| rule == "-j INPUT_ZONES")
         || !rules.of("INPUT").any(|rule| rule.contains("-j REJECT") || rule == "-j DROP")
     {
@@ -165,7 +165,9 @@ fn kernel(spec: &Spec, rules: &Rules, found: &mut Vec<Finding>) {
         }
         return;
     }
-    let wanted: BTreeSet<String> = spec.allow.iter().map(kernel_rule).collect();
+    let services: Vec<Option<&Vec<String>>> = spec.services.iter().map(|name| observed.services.get(name)?.as_ref()).collect();
+    let wanted: BTreeSet<String> =
+        spec.allow.iter().map(kernel_rule).chain(services.iter().flatten().copied().flatten().cloned()).collect();
     let chain = format!("{base}_allow");
     let have: Vec<&str> = rules.of(&chain).collect();
     let known: BTreeSet<String> = have.iter().map(|rule| without_state(rule)).collect();
@@ -173,9 +175,12 @@ fn kernel(spec: &Spec, rules: &Rules, found: &mut Vec<Finding>) {
         found.push(finding(format!("the kernel's chain {chain} lacks `{rule}`"), vec![Fix::Reload]));
     }
     let mut unknown: Vec<(String, &str)> = Vec::new();
-    if spec.services.is_empty() {
-        unknown.extend(have.iter().filter(|rule| !wanted.contains(&without_state(rule))).map(|rule| (chain.clone(), *rule)));
-    }
+    // A service that refers to others may have opened any port, but only a port.
+    let unclear = services.iter().any(Option::is_none);
+    let of_service =
+        |rule: &str| unclear && ["-p tcp -m tcp --dport ", "-p udp -m udp --dport "].iter().any(|start| rule.starts_with(start));
+    let foreign = |rule: &&&str| !wanted.contains(&without_state(rule)) && !of_service(rule);
+    unknown.extend(have.iter().filter(foreign).map(|rule| (chain.clone(), *rule)));
     for part in ["pre", "log", "deny", "post"] {
         let chain = format!("{base}_{part}");
         unknown.extend(rules.rules.iter().filter(|(c, _)| *c == chain).map(|(_, rule)| (chain.clone(), rule.as_str())));

@@ -116,8 +116,8 @@ impl Kind for Spec {
         errors
     }
 
-    fn observe(_specs: &[&Self]) -> String {
-        observed::FRAGMENT.to_owned()
+    fn observe(specs: &[&Self]) -> String {
+        observed::fragment(specs.iter().flat_map(|spec| &spec.services))
     }
 
     fn parse(specs: &[&Self], reply: &Reply) -> Vec<Result<Observed, String>> {

@@ -1,8 +1,9 @@
 //! What a host's firewall is like.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::resource::firewalld::{Direct, Rules, Sections, Zone, read_direct, read_listing, read_zone};
+use crate::base::quote;
+use crate::resource::firewalld::{Direct, Rules, Sections, Zone, read_direct, read_listing, read_zone, service_rules};
 
 /// firewalld's runtime (one `firewall-cmd`), its files, and the kernel's filter table.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub struct Observed {
     pub direct: Result<Vec<Direct>, String>,
     /// Files that change the meaning of what is shipped: services with a shipped name, policies.
     pub overrides: Vec<String>,
+    /// Rules that named services become; `None` = the file says more than this program understands.
+    pub services: BTreeMap<String, Option<Vec<String>>>,
     /// The filter table; `None` without iptables.
     pub rules: Option<Rules>,
     /// Zones that have a spec.
@@ -29,13 +32,13 @@ pub struct Observed {
 
 /// Looks. firewall-cmd is slow (Python), so it is called once; everything else is read from files and the kernel.
 /// Right after its start firewalld answers before its rules are in the kernel: that is waited for.
-pub const FRAGMENT: &str = "\
+const FRAGMENT: &str = "\
 if ! command -v firewall-cmd >/dev/null 2>&1; then
   echo '@ installed no'
 else
   echo '@ installed yes'
   set --
-  for f in /etc/firewalld/firewalld.conf /etc/firewalld/direct.xml /etc/firewalld/zones/*.xml /usr/lib/firewalld/zones/*.xml; do
+  for f in /etc/firewalld/firewalld.conf /etc/firewalld/direct.xml /etc/firewalld/zones/*.xml /usr/lib/firewalld/zones/*.xml poclab_services; do
     if [ -f \"$f\" ]; then set -- \"$@\" \"$f\"; fi
   done
   [ $# -eq 0 ] || awk 'FNR == 1 { print \"@ file \" FILENAME } { print \"|\" $0 }' \"$@\"
@@ -64,6 +67,17 @@ if command -v iptables >/dev/null 2>&1; then
 fi
 ";
 
+/// The fragment that looks, also at the files of these services.
+pub fn fragment<'a>(services: impl Iterator<Item = &'a String>) -> String {
+    let names: BTreeSet<&String> = services.collect();
+    let files = names.iter().flat_map(|name| [ETC_SERVICES, SHIPPED_SERVICES].map(|folder| quote(&format!("{folder}/{name}.xml"))));
+    let files: Vec<String> = files.collect();
+    FRAGMENT.replace(" poclab_services", &files.iter().map(|file| format!(" {file}")).collect::<String>())
+}
+
+const ETC_SERVICES: &str = "/etc/firewalld/services";
+const SHIPPED_SERVICES: &str = "/usr/lib/firewalld/services";
+
 impl Observed {
     /// Reads the fragment's output. `Err` = could not look.
     pub fn read(text: &str, managed: Vec<String>) -> Result<Self, String> {
@@ -76,6 +90,7 @@ impl Observed {
             iptables_backend: true,
             direct: Ok(Vec::new()),
             overrides: Vec::new(),
+            services: BTreeMap::new(),
             rules: None,
             managed,
         };
@@ -109,6 +124,12 @@ impl Observed {
                 }
                 ("/usr/lib/firewalld/zones", Some(zone)) => {
                     observed.permanent.entry(zone.to_owned()).or_insert_with(|| read_zone(zone, &text));
+                }
+                (ETC_SERVICES, Some(name)) => {
+                    observed.services.insert(name.to_owned(), service_rules(&text));
+                }
+                (SHIPPED_SERVICES, Some(name)) => {
+                    observed.services.entry(name.to_owned()).or_insert_with(|| service_rules(&text));
                 }
                 ("/etc/firewalld", Some("direct")) => observed.direct = read_direct(&text),
                 _ => {}

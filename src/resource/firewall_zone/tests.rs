@@ -238,7 +238,7 @@ fn a_policy_without_ssh_is_refused() {
 
 #[test]
 fn the_scripts() {
-    shellcheck(observed::FRAGMENT);
+    shellcheck(&observed::fragment(["ssh".to_owned(), "a b".to_owned()].iter()));
     shellcheck(crate::resource::confirm::CONFIRM);
     insta::assert_snapshot!(script(&policy(), "@ installed no\n"));
 }

@@ -17,5 +17,5 @@ pub use allow::{Allow, Protocol, Source};
 pub(super) use listing::zones as read_listing;
 pub(super) use rules::{Rules, command_words};
 pub(super) use sections::Sections;
-pub(super) use xml::{Direct, read_direct, read_zone, write_zone};
+pub(super) use xml::{Direct, read_direct, read_zone, service_rules, write_zone};
 pub(super) use zone::{Item, Zone};

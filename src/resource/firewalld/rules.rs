@@ -1,5 +1,7 @@
 //! `iptables -S`: the filter table as the kernel has it.
 
+use std::collections::BTreeSet;
+
 /// The filter table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules {
@@ -37,13 +39,14 @@ impl Rules {
     /// Rules that neither firewalld nor Docker writes, in the chains that judge arriving and forwarded packets:
     /// (chain, rule). Zones' own `IN_…` chains are not looked at.
     pub fn foreign(&self) -> Vec<(String, String)> {
-        let bridges: Vec<&str> = self.of("FORWARD").filter_map(|rule| rule.strip_prefix("-o ")?.strip_suffix(" -j DOCKER")).collect();
+        let bridges = self.of("FORWARD").filter_map(|rule| rule.strip_prefix("-o ")?.strip_suffix(" -j DOCKER"));
+        let dockers: BTreeSet<String> = bridges.flat_map(dockers).collect();
         self.rules
             .iter()
             .filter(|(chain, rule)| {
                 let known = match chain.as_str() {
                     "INPUT" => base(rule) || (rule.starts_with("-j INPUT_")),
-                    "FORWARD" => base(rule) || rule.starts_with("-j FORWARD_") || docker(rule, &bridges),
+                    "FORWARD" => base(rule) || rule.starts_with("-j FORWARD_") || docker(rule) || dockers.contains(rule),
                     "INPUT_ZONES" | "INPUT_ZONES_SOURCE" => target(rule).is_some_and(|t| t.starts_with("IN_")),
                     "INPUT_direct" | "FORWARD_direct" | "OUTPUT_direct" => false,
                     _ => true,
@@ -74,15 +77,19 @@ fn base(rule: &str) -> bool {
 }
 
 /// Docker's own rules in FORWARD (20.10 to 26.1).
-fn docker(rule: &str, bridges: &[&str]) -> bool {
+fn docker(rule: &str) -> bool {
     matches!(rule, "-j DOCKER-USER" | "-j DOCKER-ISOLATION-STAGE-1" | "-j DOCKER-INGRESS" | "-j DOCKER-FORWARD")
-        || bridges.iter().any(|bridge| {
-            rule == format!("-o {bridge} -j DOCKER")
-                || rule == format!("-o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT")
-                || rule == format!("-i {bridge} ! -o {bridge} -j ACCEPT")
-                || rule == format!("-i {bridge} -o {bridge} -j ACCEPT")
-                || rule == format!("-i {bridge} -o {bridge} -j DROP")
-        })
+}
+
+/// Docker's own rules for one bridge.
+fn dockers(bridge: &str) -> [String; 5] {
+    [
+        format!("-o {bridge} -j DOCKER"),
+        format!("-o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"),
+        format!("-i {bridge} ! -o {bridge} -j ACCEPT"),
+        format!("-i {bridge} -o {bridge} -j ACCEPT"),
+        format!("-i {bridge} -o {bridge} -j DROP"),
+    ]
 }
 
 /// The words of a printed rule: `iptables -S` puts words with blanks into double quotes, with `\"` inside.

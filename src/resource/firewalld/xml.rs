@@ -208,6 +208,44 @@ pub fn read_direct(text: &str) -> Result<Vec<Direct>, String> {
     if seen && depth == 0 { Ok(entries) } else { Err("it ends before </direct>".to_owned()) }
 }
 
+/// The IPv4 rules that a service becomes, as `iptables -S` prints them, without the connection's state. `None` = it cannot be
+/// read, or it refers to other services.
+pub fn service_rules(text: &str) -> Option<Vec<String>> {
+    let (mut depth, mut seen) = (0usize, false);
+    let mut matches = Vec::new();
+    let mut destination = String::new();
+    for element in elements(text).ok()? {
+        match element {
+            Element::Open(tag, attributes) => {
+                let value = |key: &str| get(&attributes, key).filter(|value| !value.is_empty());
+                match (depth, tag.as_str()) {
+                    (0, "service") => seen = true,
+                    (0, _) | (1, "include") => return None,
+                    (1, "port") => matches.push(match (value("protocol")?, value("port")) {
+                        (protocol, Some(port)) => format!("-p {protocol} -m {protocol} --dport {}", port.replace('-', ":")),
+                        (protocol, None) => format!("-p {protocol}"),
+                    }),
+                    (1, "source-port") => {
+                        let (protocol, port) = (value("protocol")?, value("port")?);
+                        matches.push(format!("-p {protocol} -m {protocol} --sport {}", port.replace('-', ":")));
+                    }
+                    (1, "protocol") => matches.push(format!("-p {}", value("value")?)),
+                    (1, "destination") => match value("ipv4") {
+                        Some(net) => destination = format!("-d {net}{} ", if net.contains('/') { "" } else { "/32" }),
+                        // For IPv6 only.
+                        None => return Some(Vec::new()),
+                    },
+                    _ => {}
+                }
+                depth += 1;
+            }
+            Element::Close => depth = depth.saturating_sub(1),
+            Element::Text(_) => {}
+        }
+    }
+    (seen && depth == 0).then(|| matches.into_iter().map(|rule| format!("{destination}{rule} -j ACCEPT")).collect())
+}
+
 enum Element {
     Open(String, Vec<(String, String)>),
     Close,
@@ -297,6 +335,25 @@ mod tests {
                 "new-thing: a=b",
             ]
         );
+    }
+
+    #[test]
+    fn services_become_rules() {
+        // Files of firewalld 1.3.3 (0.5.3 has the same), shortened.
+        let read = |inner: &str| service_rules(&format!("<?xml version=\"1.0\"?><service><short>x</short>{inner}</service>"));
+        assert_eq!(read(r#"<port protocol="udp" port="123"/>"#).unwrap(), ["-p udp -m udp --dport 123 -j ACCEPT"]);
+        assert_eq!(
+            read(r#"<port protocol="udp" port="5353"/><destination ipv4="224.0.0.251" ipv6="ff02::fb"/>"#).unwrap(),
+            ["-d 224.0.0.251/32 -p udp -m udp --dport 5353 -j ACCEPT"]
+        );
+        assert_eq!(read(r#"<port protocol="udp" port="546"/><destination ipv6="fe80::/64"/>"#).unwrap(), [""; 0]);
+        assert_eq!(
+            read(r#"<port protocol="tcp" port="300-310"/><protocol value="vrrp"/>"#).unwrap(),
+            ["-p tcp -m tcp --dport 300:310 -j ACCEPT", "-p vrrp -j ACCEPT"]
+        );
+        assert_eq!(read(r#"<include service="http"/>"#), None);
+        assert_eq!(service_rules("<service>"), None);
+        assert_eq!(service_rules("<zone/>"), None);
     }
 
     #[test]

@@ -1,3 +1,4 @@
+{
 i=0
 set -- /usr/bin/x
 for p do
@@ -6,3 +7,5 @@ for p do
   i=$((i + 1))
 done
 :
+} || exit
+echo 'poclab: looked'

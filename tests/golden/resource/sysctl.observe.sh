@@ -1,3 +1,4 @@
+{
 set -- /etc/sysctl.d/90-poclab-vm.max_map_count.conf
 for p do
   shift
@@ -24,3 +25,5 @@ text 784c0030f8517b28e1f3d3bb08489af538c6ba6c59bed4231d07a6d35e46c2af /etc/sysct
 live() { if [ -e "/proc/sys/$2" ]; then v=$(cat "/proc/sys/$2") && echo "live $1 $v"; else echo "dead $1"; fi; }
 live vm.max_map_count vm/max_map_count
 :
+} || exit
+echo 'poclab: looked'

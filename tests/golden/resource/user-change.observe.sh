@@ -1,3 +1,4 @@
+{
 set -- ops
 for u do
   if l=$(getent passwd "$u"); then
@@ -5,3 +6,5 @@ for u do
   elif [ $? -eq 2 ]; then echo "absent $u"; fi
 done
 :
+} || exit
+echo 'poclab: looked'

@@ -1,3 +1,4 @@
+{
 set -- /etc/yum.repos.d/poclab-os.repo
 for p do
   shift
@@ -21,3 +22,5 @@ text() {
 }
 text 8bcfc91bc140d7ef02091bf806995d778b4518b67b8de21114686e61f0b72b74 /etc/yum.repos.d/poclab-os.repo
 :
+} || exit
+echo 'poclab: looked'
