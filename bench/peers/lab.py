@@ -39,7 +39,10 @@ rpm -e policycoreutils-python
 
 
 def docker(*arguments, **options):
-    return subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True, **options).stdout
+    done = subprocess.run(["docker", *arguments], check=False, capture_output=True, text=True, **options)
+    if done.returncode != 0:
+        raise SystemExit(f"docker {' '.join(arguments)} failed (exit status {done.returncode}): {done.stderr.strip()}")
+    return done.stdout
 
 
 def on(host, script):
@@ -92,7 +95,7 @@ def fact(script):
 
 def sessions():
     """Connections and execs (sftp counts: it is a process too) that sshd has logged so far, by host."""
-    script = "journalctl -u sshd -o cat | awk '/^Accepted/ { c++ } /^Starting session:/ { e++ } END { print c + 0, e + 0 }'"
+    script = "journalctl -u sshd -o cat | awk '/^Accepted publickey for/ { c++ } /^Starting session:/ { e++ } END { print c + 0, e + 0 }'"
     return {host: tuple(int(word) for word in text.split()) for host, text in on_all(script).items()}
 
 

@@ -31,9 +31,14 @@ def joined(by_host):
 
 
 class Bench:
-    def __init__(self, venv, csv_file):
+    def __init__(self, venv, csv_file, names):
         image = lab.fact("docker images --format '{{.Repository}}:{{.Tag}}'")
-        self.tools = tools.all_tools(venv, image)
+        everyone = tools.all_tools(venv, image)
+        unknown = [name for name in names if name not in map(str, everyone)]
+        if unknown:
+            raise SystemExit(f"there is no tool {unknown[0]!r}; there are: {', '.join(map(str, everyone))}")
+        self.everyone = everyone
+        self.tools = [tool for tool in everyone if not names or str(tool) in ("poclab", *names)]
         self.rows = csv.writer(csv_file, lineterminator="\n")
         self.rows.writerow(COLUMNS)
         self.file = csv_file
@@ -42,7 +47,7 @@ class Bench:
         self.counts = {}
 
     def tool(self, name):
-        return next(tool for tool in self.tools if str(tool) == name)
+        return next(tool for tool in self.everyone if str(tool) == name)
 
     def expect(self, tool, slow, changes):
         """A run that must change so much, or nothing is worth measuring."""
@@ -56,7 +61,6 @@ class Bench:
         """Every tool repairs the same damage to the same state, and the others then find nothing to do."""
         repairers = [self.tool(name) for name in ("poclab", "ansible mitogen", "pyinfra")]
         tools.run(repairers[0], False, self.release)
-        lab.on_all("rm -f /etc/bench/*/*.conf")
         before = None
         for repairer in repairers:
             lab.on_all(lab.DAMAGE)
@@ -143,6 +147,7 @@ def main():
     arguments.add_argument("--host-packages", required=True)
     arguments.add_argument("--minutes", type=float, required=True)
     arguments.add_argument("--rounds", type=int, required=True)
+    arguments.add_argument("--tools", default="")
     asked = arguments.parse_args()
     started, clock = datetime.datetime.now(), time.monotonic()
     subprocess.run([sys.executable, lab.HERE / "relay_test.py"], check=True)
@@ -151,7 +156,7 @@ def main():
     # Beside the real place until everything is there: half a measurement never replaces a whole one.
     new = lab.STATE / "peers.csv"
     with new.open("w", newline="") as csv_file, lab.SlowLink() as link:
-        bench = Bench(asked.venv, csv_file)
+        bench = Bench(asked.venv, csv_file, [name.strip() for name in asked.tools.split(",") if name.strip()])
         bench.fairness()
         bench.rounds(clock + asked.minutes * 60, link, asked.rounds)
     about = versions((time.monotonic() - clock) / 60, started)
