@@ -28,6 +28,7 @@ check:           ## formatting, lints, shell scripts
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	shellcheck $(SCRIPTS)
+	bench/document --check
 
 unit:            ## unit, golden, binary and real-sshd tests
 	POCLAB_REQUIRE_SSHD=1 POCLAB_REQUIRE_TOOLS=1 $(CARGO) test --locked
@@ -43,8 +44,11 @@ fuzz:            ## what hosts may send, by a coverage-guided fuzzer (needs a ni
 vagrant-check:   ## the Vagrantfile, where vagrant can be installed
 	tests/vagrant/run
 
-bench: build     ## the numbers of docs/benchmarks.md
+bench: build     ## the numbers of docs/benchmarks.md, beside Ansible and pyinfra (about 25 minutes)
+	rehearsal/install-prerequisites --bench
 	bench/no-change
+	bench/peers/run
+	bench/document
 
 prerequisites:
 	rehearsal/install-prerequisites

@@ -230,4 +230,82 @@ mod tests {
         }
         assert_eq!(schema.pointer("/properties/port/description"), Some(&json!("d")));
     }
+
+    /// What is wrong with a schema if it is read as draft 7: newer keywords, which would be ignored, and keywords beside a
+    /// reference, which would be ignored too.
+    fn not_draft_7(schema: &Value, pointer: &str, wrong: &mut Vec<String>) {
+        const SAME: &[&str] = &[
+            "$schema",
+            "$defs",
+            "$ref",
+            "title",
+            "description",
+            "default",
+            "examples",
+            "type",
+            "format",
+            "enum",
+            "const",
+            "pattern",
+            "minLength",
+            "maxLength",
+            "minimum",
+            "maximum",
+            "properties",
+            "required",
+            "additionalProperties",
+            "minProperties",
+            "maxProperties",
+            "patternProperties",
+            "propertyNames",
+            "items",
+            "minItems",
+            "maxItems",
+            "uniqueItems",
+            "anyOf",
+            "oneOf",
+            "allOf",
+        ];
+        const SAYS_NOTHING: &[&str] = &["$schema", "$defs", "$ref", "title", "description", "default", "examples"];
+        match schema {
+            Value::Object(map) => {
+                for (key, inner) in map {
+                    let pointer = format!("{pointer}/{key}");
+                    if !SAME.contains(&key.as_str()) || (map.contains_key("$ref") && !SAYS_NOTHING.contains(&key.as_str())) {
+                        wrong.push(pointer.clone());
+                    }
+                    match (key.as_str(), inner) {
+                        // Names of the user's fields, not keywords.
+                        ("properties" | "$defs" | "patternProperties", Value::Object(fields)) => {
+                            fields.iter().for_each(|(name, field)| not_draft_7(field, &format!("{pointer}/{name}"), wrong));
+                        }
+                        ("default" | "examples" | "enum" | "const", _) => {}
+                        ("items", Value::Array(_)) => wrong.push(pointer),
+                        _ => not_draft_7(inner, &pointer, wrong),
+                    }
+                }
+            }
+            Value::Array(list) => list.iter().for_each(|inner| not_draft_7(inner, pointer, wrong)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_schema_means_the_same_in_draft_7() {
+        let mut all = vec![("inventory".to_owned(), inventory()), ("role".to_owned(), role_frame())];
+        for flavour in [Flavour::Resource, Flavour::Check] {
+            for kind in flavour.names() {
+                let schema = flavour.schema(kind).unwrap();
+                all.push((format!("{kind} as written"), as_written(schema.clone())));
+                all.push(((*kind).to_owned(), schema));
+            }
+        }
+        let mut wrong = Vec::new();
+        all.iter().for_each(|(name, schema)| not_draft_7(schema, name, &mut wrong));
+        assert!(wrong.is_empty(), "{wrong:#?}");
+
+        let mut seen = Vec::new();
+        not_draft_7(&json!({"$ref": "#/$defs/x", "minimum": 1, "properties": {"minimum": {"dependentRequired": {}}}}), "", &mut seen);
+        assert_eq!(seen, ["/minimum", "/properties", "/properties/minimum/dependentRequired"]);
+    }
 }

@@ -2,6 +2,17 @@
 
 use crate::lab::Lab;
 
+/// Most memory that poclab had used when it contacted a host, in KiB: by then everything is resolved.
+#[test]
+fn the_tool_stays_small() {
+    let lab = Lab::new();
+    lab.program("measured-host", "grep VmHWM: /proc/$PPID/status >\"$1/peak\"\nexec ./fake-host \"$@\"");
+    lab.replace("inventory/lab.yml", "./fake-host, hosts/web", "./measured-host, hosts/web");
+    lab.poclab("plan").exits(2);
+    let peak: u64 = lab.read("hosts/web/peak").split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert!((4_000..60_000).contains(&peak), "{peak} KiB");
+}
+
 #[test]
 fn a_plan_of_bare_hosts_changes_nothing() {
     let lab = Lab::new();
