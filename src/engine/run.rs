@@ -8,9 +8,10 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use crate::base::frame::ScriptBuilder;
+use crate::base::frame::{Frame, ScriptBuilder};
 use crate::base::{Exit, now};
-use crate::lab::{Host, Lab};
+use crate::lab::Lab;
+use crate::resource::Detail;
 use crate::ssh::{Connector, SshError};
 
 use super::apply::{self, HostRun};
@@ -133,12 +134,15 @@ impl<'a> Engine<'a> {
         self.finish(tally, exit)
     }
 
-    /// Observes the hosts and nothing else.
-    pub fn observe(&self) -> Vec<(&'a Host, Result<Observation, String>)> {
-        self.look(&self.hosts()).into_iter().map(|(host, seen)| (&self.lab.hosts[host], seen.map(|run| run.observation))).collect()
+    /// Observes these hosts and nothing else.
+    pub(super) fn look_with_details(&self, hosts: &[usize]) -> Vec<(usize, Result<(Observation, Vec<Detail>), String>)> {
+        self.on_all(hosts, |&host| {
+            let seen = self.look_at(host, &mut Session::new(&self.lab.hosts[host], self.wires()));
+            (host, seen.map(|(observation, frames)| (observation, observe::details(self.lab, &self.nodes_on(host), &frames))))
+        })
     }
 
-    fn hosts(&self) -> Vec<usize> {
+    pub(super) fn hosts(&self) -> Vec<usize> {
         (0..self.lab.hosts.len()).filter(|&h| Selection::wants(&self.selection.hosts, &self.lab.hosts[h].name)).collect()
     }
 
@@ -153,7 +157,7 @@ impl<'a> Engine<'a> {
             .collect()
     }
 
-    fn nodes_on(&self, host: usize) -> Vec<usize> {
+    pub(super) fn nodes_on(&self, host: usize) -> Vec<usize> {
         self.nodes().into_iter().filter(|&n| self.lab.nodes[n].host == host).collect()
     }
 
@@ -179,24 +183,27 @@ impl<'a> Engine<'a> {
         Tally::new(self.lab, hosts, self.nodes(), kind == RunKind::Plan)
     }
 
+    /// One look at a host: one exec.
+    fn look_at(&self, host: usize, session: &mut Session<'a>) -> Result<(Observation, Vec<Frame>), String> {
+        let nodes = self.nodes_on(host);
+        let mut script = Session::script();
+        observe::add_fragments(&mut script, self.lab, &nodes);
+        let run = session.run(script, Vec::new(), &mut |_| {}, &mut |_| {});
+        let (frames, output) = run.map_err(|error: SshError| error.to_string())?;
+        let observation = observe::read(self.lab, &nodes, &frames).map_err(|error| {
+            let last = String::from_utf8_lossy(&output.stderr);
+            format!("{error} (exit status {}): {}", output.status, last.lines().last().unwrap_or_default())
+        })?;
+        observation.facts.fits(&self.lab.hosts[host])?;
+        Ok((observation, frames))
+    }
+
     fn look(&self, hosts: &[usize]) -> Vec<(usize, Result<HostRun<'a>, String>)> {
         let look_at = |&h: &usize| {
             let started = Instant::now();
             let host = &self.lab.hosts[h];
-            let nodes = self.nodes_on(h);
             let mut session = Session::new(host, self.wires());
-            let mut script = Session::script();
-            observe::add_fragments(&mut script, self.lab, &nodes);
-            let seen = session
-                .run(script, Vec::new(), &mut |_| {}, &mut |_| {})
-                .map_err(|error: SshError| error.to_string())
-                .and_then(|(frames, output)| {
-                    observe::read(self.lab, &nodes, &frames).map_err(|error| {
-                        let last = String::from_utf8_lossy(&output.stderr);
-                        format!("{error} (exit status {}): {}", output.status, last.lines().last().unwrap_or_default())
-                    })
-                })
-                .and_then(|observation| observation.facts.fits(host).map(|()| observation));
+            let seen = self.look_at(h, &mut session).map(|(observation, _)| observation);
             match &seen {
                 Ok(observation) => self.send(Event::Observed {
                     host: host.name.clone(),
@@ -209,9 +216,14 @@ impl<'a> Engine<'a> {
             }
             (h, seen.map(|observation| HostRun { session, observation, reported: BTreeSet::new() }))
         };
+        self.on_all(hosts, look_at)
+    }
+
+    /// Work on hosts, on at most `parallel` of them at the same time.
+    fn on_all<T: Send>(&self, hosts: &[usize], work: impl Fn(&usize) -> T + Sync + Send) -> Vec<T> {
         match rayon::ThreadPoolBuilder::new().num_threads(self.parallel.max(1)).build() {
-            Ok(pool) => pool.install(|| hosts.par_iter().map(look_at).collect()),
-            Err(_) => hosts.iter().map(look_at).collect(),
+            Ok(pool) => pool.install(|| hosts.par_iter().map(work).collect()),
+            Err(_) => hosts.iter().map(work).collect(),
         }
     }
 

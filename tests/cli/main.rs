@@ -6,6 +6,7 @@
 mod lab;
 
 mod command_line;
+mod explain;
 mod failures;
 mod files;
 mod formats;
@@ -13,3 +14,5 @@ mod interrupt;
 mod runs;
 mod secrecy;
 mod secrets;
+mod shells;
+mod status;
