@@ -4,7 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
-use clap::CommandFactory as _;
+use clap::{Command, CommandFactory as _};
+use clap_complete::Shell;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::{CompleteEnv, Shells};
 
@@ -23,6 +24,10 @@ pub fn run(command: &Completions) -> Result<Exit, Stop> {
     let shell = shells.completer(&name).ok_or_else(|| anyhow!("no completions for {name}"))?;
     let mut script = Vec::new();
     shell.write_registration(ASKED, "poclab", "poclab", "poclab", &mut script).context("cannot make the completion script")?;
+    if command.shell == Shell::Zsh {
+        // As a file `_poclab` in zsh's fpath the script is the completion function's own first call: it has to answer, too.
+        script.extend_from_slice(b"if [[ ${funcstack[1]} == _poclab ]]; then _clap_dynamic_completer_poclab \"$@\"; fi\n");
+    }
     report::print_text(&String::from_utf8_lossy(&script));
     Ok(Exit::Done)
 }
@@ -30,8 +35,20 @@ pub fn run(command: &Completions) -> Result<Exit, Stop> {
 /// Answers a completion script, if one asks; `true`: the program is done.
 pub fn answer() -> bool {
     let here = std::env::current_dir().ok();
+    let nothing_typed = std::env::args_os().next_back().is_some_and(|word| word.is_empty());
+    let command = || {
+        let mut command = Args::command();
+        // Now, or --help would come later.
+        command.build();
+        if nothing_typed { names_first(command) } else { command }
+    };
     // What goes wrong while completing must not spoil the command line that is being typed.
-    CompleteEnv::with_factory(Args::command).var(ASKED).try_complete(std::env::args_os(), here.as_deref()).unwrap_or(true)
+    CompleteEnv::with_factory(command).var(ASKED).try_complete(std::env::args_os(), here.as_deref()).unwrap_or(true)
+}
+
+/// Options are offered when there is nothing else, or when a dash is typed: so the only secret there is is completed at once.
+fn names_first(command: Command) -> Command {
+    command.mut_args(|arg| if arg.is_positional() { arg } else { arg.hide(true) }).mut_subcommands(names_first)
 }
 
 /// Names of the inventory's hosts.

@@ -25,7 +25,10 @@ const EXIT: &[(&str, &str)] = &[
 
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("POCLAB_INVENTORY", "The inventory, as --inventory."),
-    ("POCLAB_IDENTITY", "The file of the identity that decrypts the lab's secrets; default poclab/identity.txt in the configuration folder."),
+    (
+        "POCLAB_IDENTITY",
+        "The file of the identity that decrypts the lab's secrets; default poclab/identity.txt in the configuration folder.",
+    ),
     ("POCLAB_CACHE", "poclab's cache: mirror and images of the rehearsal; default $XDG_CACHE_HOME/poclab or ~/.cache/poclab."),
     ("XDG_CONFIG_HOME", "The configuration folder; default ~/.config."),
     ("SSH_AUTH_SOCK", "The ssh-agent, for hosts whose inventory says agent: true."),
@@ -64,7 +67,8 @@ fn write_all(command: &Command, name: &str, folder: &Path) -> anyhow::Result<()>
 
 fn page(command: &Command, name: &str) -> anyhow::Result<String> {
     let with_commands = command.get_subcommands().next().is_some();
-    let man = Renderer::new(command.clone()).title(name).section("1").manual("poclab").source(concat!("poclab ", env!("CARGO_PKG_VERSION")));
+    let man =
+        Renderer::new(command.clone()).title(name).section("1").manual("poclab").source(concat!("poclab ", env!("CARGO_PKG_VERSION")));
     let mut text = Vec::new();
     man.render_title(&mut text)?;
     man.render_name_section(&mut text)?;

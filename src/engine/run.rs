@@ -82,6 +82,8 @@ fn nodes_of(lab: &Lab, host: usize) -> Vec<usize> {
     (0..lab.nodes.len()).filter(|&n| lab.nodes[n].host == host).collect()
 }
 
+/// What one look brought, with the details.
+pub(super) type Sight = (Observation, Vec<Detail>);
 type Slot<'a> = Mutex<Option<HostRun<'a>>>;
 
 impl<'a> Engine<'a> {
@@ -135,7 +137,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Observes these hosts and nothing else.
-    pub(super) fn look_with_details(&self, hosts: &[usize]) -> Vec<(usize, Result<(Observation, Vec<Detail>), String>)> {
+    pub(super) fn look_with_details(&self, hosts: &[usize]) -> Vec<(usize, Result<Sight, String>)> {
         self.on_all(hosts, |&host| {
             let seen = self.look_at(host, &mut Session::new(&self.lab.hosts[host], self.wires()));
             (host, seen.map(|(observation, frames)| (observation, observe::details(self.lab, &self.nodes_on(host), &frames))))

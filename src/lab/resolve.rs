@@ -74,7 +74,9 @@ fn redacted_value(value: &Value, redactor: &Redactor) -> Value {
     match value {
         Value::String(text) => Value::String(redactor.redact(text)),
         Value::Array(items) => items.iter().map(|item| redacted_value(item, redactor)).collect(),
-        Value::Object(map) => map.iter().map(|(key, item)| (redactor.redact(key), redacted_value(item, redactor))).collect::<Map<_, _>>().into(),
+        Value::Object(map) => {
+            map.iter().map(|(key, item)| (redactor.redact(key), redacted_value(item, redactor))).collect::<Map<_, _>>().into()
+        }
         other => other.clone(),
     }
 }

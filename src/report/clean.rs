@@ -30,7 +30,8 @@ pub(super) fn event(event: &Event, redactor: &Redactor) -> Event {
 
 /// A report whose texts are all free ones.
 pub(super) fn value<T: Serialize + DeserializeOwned>(report: &T, redactor: &Redactor) -> Result<T, String> {
-    let unclean = |error: serde_json::Error| format!("the report could not be cleaned of secrets (please report this as a defect): {error}");
+    let unclean =
+        |error: serde_json::Error| format!("the report could not be cleaned of secrets (please report this as a defect): {error}");
     let mut value = serde_json::to_value(report).map_err(unclean)?;
     walk_texts(&mut value, redactor);
     serde_json::from_value(value).map_err(unclean)
@@ -40,7 +41,10 @@ pub(super) fn value<T: Serialize + DeserializeOwned>(report: &T, redactor: &Reda
 fn walk_texts(value: &mut Value, redactor: &Redactor) {
     match value {
         Value::Object(fields) => {
-            fields.iter_mut().filter(|(key, _)| !matches!(key.as_str(), "kind" | "reached")).for_each(|(_, field)| walk_texts(field, redactor));
+            fields
+                .iter_mut()
+                .filter(|(key, _)| !matches!(key.as_str(), "kind" | "reached"))
+                .for_each(|(_, field)| walk_texts(field, redactor));
         }
         Value::Array(items) => items.iter_mut().for_each(|item| walk_texts(item, redactor)),
         other => walk(other, redactor),

@@ -122,7 +122,11 @@ fn write(out: &mut Out, page: &Page) {
         out.gap();
         out.line(Tone::Title, "  what it comes to");
         for value in &page.values {
-            write_value(out, &format!("{} for role {} (from {})", value.hosts.join(", "), value.role, value.origin), &value.value);
+            write_value(
+                out,
+                &format!("on {}, for {} (from {})", value.hosts.join(", "), value.roles.join(", "), value.origin),
+                &value.value,
+            );
         }
     }
     if !page.notes.is_empty() {
@@ -132,7 +136,11 @@ fn write(out: &mut Out, page: &Page) {
 }
 
 fn write_field(out: &mut Out, field: &Field) {
-    let need = if field.required { "required".to_owned() } else { field.default.as_ref().map_or(String::new(), |value| format!("default {}", flat(value))) };
+    let need = if field.required {
+        "required".to_owned()
+    } else {
+        field.default.as_ref().map_or(String::new(), |value| format!("default {}", flat(value)))
+    };
     let about: Vec<&str> = [field.value_type.as_str(), &need].into_iter().filter(|part| !part.is_empty()).collect();
     out.entry(4, COLUMN, &field.name, Tone::Dim, &about.join("; "));
     out.paragraph(Tone::Plain, 8, &field.text);

@@ -35,8 +35,8 @@ use crate::engine::Event;
 
 pub use json::schema as event_schema;
 pub use manual::{print_contents, print_pages};
-pub use status::print_status;
 pub use print::{print_error, print_lines, print_notice, print_problems, print_prompt, print_table, print_text};
+pub use status::print_status;
 
 /// How often a live view is drawn again when nothing happens.
 const TICK: Duration = Duration::from_millis(200);

@@ -77,12 +77,16 @@ impl Page {
     /// `label  item, item, item`, broken between items; an item that is longer than a line is broken at blanks.
     pub fn list(&mut self, label: &str, items: &[(Tone, String)]) {
         let mut line = format!("  {label:LABEL$}");
-        let mut used = line.chars().count();
+        if label.chars().count() >= LABEL {
+            self.push(&line);
+            line = " ".repeat(LABEL + 2);
+        }
+        let mut used = LABEL + 2;
         let room = self.width.saturating_sub(LABEL + 2);
         for (index, (tone, item)) in items.iter().enumerate() {
             let comma = if index + 1 < items.len() { "," } else { "" };
             let length = item.chars().count() + comma.len();
-            let first = used == LABEL + 2 || (index == 0 && used > LABEL + 2);
+            let first = index == 0;
             let gap = if first { 0 } else { 1 };
             if !first && used + gap + length > self.width {
                 self.push(&line);

@@ -52,7 +52,9 @@ fn write(page: &mut Page, report: &StatusReport, now: OffsetDateTime) {
     let (tone, checks) = match &report.checks {
         None => (Tone::Warn, "the checks have not run on this lab yet: poclab verify".to_owned()),
         Some(last) if !last.passed => (Tone::Bad, format!("the checks FAILED on {}: poclab verify", last.at)),
-        Some(last) if !last.same => (Tone::Warn, format!("the checks passed on {}, but the lab has other checks now: poclab verify", last.at)),
+        Some(last) if !last.same => {
+            (Tone::Warn, format!("the checks passed on {}, but the lab has other checks now: poclab verify", last.at))
+        }
         Some(last) => (Tone::Good, format!("the checks last passed on {}", last.at)),
     };
     page.line(tone, &checks);

@@ -98,7 +98,7 @@ mod tests {
         let key = rcgen::KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
         let found = Certificate { subject: "registry.lab.example".to_owned(), ends: "2031-05-06T00:00:00Z".to_owned() };
-        assert_eq!(Certificate::all_in(&pem), [found.clone()]);
+        assert_eq!(Certificate::all_in(&pem), std::slice::from_ref(&found));
         assert_eq!(Certificate::all_in(&format!("# a chain\n{}{pem}{pem}", key.serialize_pem())), [found.clone(), found]);
         for nothing in ["", "port = 80\n", "-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n", &pem[..200]] {
             assert_eq!(Certificate::all_in(nothing), [], "{nothing:?}");

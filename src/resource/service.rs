@@ -152,7 +152,9 @@ impl Kind for Spec {
     fn details(&self, observed: &Self::Observed) -> Vec<Detail> {
         let state = if observed.found() {
             let load = if observed.load == "loaded" { "" } else { observed.load.as_str() };
-            let more = [observed.sub.as_str(), observed.file.as_str(), load].into_iter().filter(|word| !word.is_empty() && *word != observed.active);
+            let more = [observed.sub.as_str(), observed.file.as_str(), load]
+                .into_iter()
+                .filter(|word| !word.is_empty() && *word != observed.active);
             format!("{} ({})", observed.active, more.collect::<Vec<_>>().join(", "))
         } else {
             "no such unit".to_owned()

@@ -9,7 +9,7 @@ fn a_variable_says_where_it_is_set_and_what_it_comes_to() {
     lab.replace("inventory/lab.yml", "hosts: [web], roles: [site]", "hosts: [web], roles: [site], vars: {site_port: 9090}");
     same!(lab.poclab("explain site_port --set site_port=7070").exits(0));
     let ran = lab.poclab("explain site_port").exits(0);
-    assert!(ran.stdout.contains("web for role site (from inventory/lab.yml:17): 9090"), "{ran}");
+    assert!(ran.stdout.contains("on web, for site (from inventory/lab.yml:16): 9090"), "{ran}");
     lab.untouched();
 }
 
@@ -27,7 +27,7 @@ fn kinds_fields_roles_and_secrets() {
 fn an_unknown_name_is_64_with_near_ones() {
     let lab = Lab::new();
     let error = |words: &str| lab.poclab(words).exits(64).stderr;
-    assert_eq!(error("explain site_prot"), "error: nothing is called `site_prot`; near to it: `site_port`, `site`\n");
+    assert_eq!(error("explain site_prot"), "error: nothing is called `site_prot`; near to it: `site_port`\n");
     assert!(error("explain fiel.mode").contains("`file.mode`"));
     assert_eq!(error("explain qqqqqqqqqq"), "error: nothing is called `qqqqqqqqqq`; `poclab explain` lists all names\n");
 }
@@ -47,7 +47,11 @@ fn it_needs_no_project_for_what_is_built_in_and_no_right_one_for_the_rest() {
 fn secrets_are_never_shown() {
     let lab = Lab::bootstrapped();
     let password = lab.poclab("secrets show api --field password").exits(0).stdout.trim().to_owned();
-    lab.replace("roles/site/role.yml", "defaults: {site_port: 8080}", "defaults: {site_port: 8080, conn: \"a:{{ secrets.api.password }}\", more: \"{{ conn }}\", db_password: hunter22}");
+    lab.replace(
+        "roles/site/role.yml",
+        "defaults: {site_port: 8080}",
+        "defaults: {site_port: 8080, conn: \"a:{{ secrets.api.password }}\", more: \"{{ conn }}\", db_password: hunter22}",
+    );
     for name in ["api", "conn", "more", "db_password", "site", "secrets"] {
         let ran = lab.poclab(&format!("explain {name}")).exits(0);
         assert!(!ran.all().contains(&password) && !ran.all().contains("hunter22") && !ran.all().contains("placeholder"), "{ran}");

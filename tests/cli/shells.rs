@@ -8,8 +8,10 @@ use crate::lab::Lab;
 fn commands(lab: &Lab, above: &str) -> Vec<String> {
     let help = lab.poclab(&format!("{above} --help")).exits(0).stdout;
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    let names: Vec<&str> =
-        listed.filter(|line| line.starts_with("  ") && !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next()).collect();
+    let names: Vec<&str> = listed
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
     let mut all = Vec::new();
     for name in names.into_iter().filter(|name| *name != "help") {
         let command = format!("{above} {name}").trim().to_owned();
@@ -50,7 +52,11 @@ fn bash_offers(lab: &Lab, words: &[&str]) -> Vec<String> {
         quoted.join(" "),
         words.len() - 1
     );
-    in_shell(lab, "bash", &["--norc", "--noprofile"], &script).lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
+    in_shell(lab, "bash", &["--norc", "--noprofile"], &script)
+        .lines()
+        .map(|line| line.trim().to_owned())
+        .filter(|line| !line.is_empty())
+        .collect()
 }
 
 #[test]
@@ -84,6 +90,8 @@ fn bash_completes_names_of_this_lab() {
     assert_eq!(all("poclab verify --check sel"), ["selinux_enforcing"]);
     assert_eq!(all("poclab secrets show "), ["api"]);
     assert_eq!(all("poclab explain file.mo"), ["file.mode"]);
+    assert_eq!(all("poclab secrets show --f"), ["--field", "--format"]);
+    assert!(all("poclab plan ").contains(&"--host".to_owned()), "options, as there is nothing else");
     assert_eq!(all("poclab plan --no-such"), Vec::<String>::new());
     // A broken file must not spoil the command line that is being typed.
     lab.write("inventory/lab.yml", "{{{");
@@ -127,11 +135,16 @@ fn there_is_a_manual_page_for_every_command() {
     assert_eq!(lab.poclab("man").exits(0).stdout, lab.read("pages/poclab.1"));
     if required("groff") {
         for page in &made {
-            let output = Command::new("groff").args(["-man", "-ww", "-Tutf8"]).arg(lab.path(&format!("pages/{page}"))).output().unwrap();
+            let output =
+                Command::new("groff").args(["-Kutf8", "-man", "-ww", "-Tutf8"]).arg(lab.path(&format!("pages/{page}"))).output().unwrap();
             assert!(output.status.success() && output.stderr.is_empty(), "{page}: {}", String::from_utf8_lossy(&output.stderr));
         }
-        let output = Command::new("groff").args(["-man", "-Tutf8"]).arg(lab.path("pages/poclab-secrets-rotate.1")).output().unwrap();
-        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+        let output = Command::new("groff")
+            .args(["-Kutf8", "-man", "-Tutf8", "-P-cbou"])
+            .arg(lab.path("pages/poclab-secrets-rotate.1"))
+            .output()
+            .unwrap();
+        let shown = String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(shown.contains("poclab secrets rotate") && shown.contains("could not be observed"), "{shown}");
     }
 }

@@ -61,11 +61,13 @@ fn it_is_narrowed_to_hosts_that_exist() {
 #[test]
 fn ends_of_certificates_are_those_of_the_files_on_the_hosts() {
     let lab = Lab::new();
-    let role = lab.read("roles/site/role.yml").replace("handlers:\n", &format!(
-        "  - file: {{path: \"{{{{ root }}}}/etc/site.crt\", content: \"{{{{ cert }}}}\", owner: \"{{{{ me }}}}\", group: \"{{{{ my_group }}}}\"}}\nhandlers:\n"
-    ));
+    let file = r#"  - file: {path: "{{ root }}/etc/site.crt", content: "{{ cert }}", owner: "{{ me }}", group: "{{ my_group }}"}"#;
+    let role = lab.read("roles/site/role.yml").replace("handlers:\n", &format!("{file}\nhandlers:\n"));
     let wanted = certificate(400);
-    lab.write("roles/site/role.yml", &role.replace("defaults: {site_port: 8080}", &format!("defaults: {{site_port: 8080, cert: {wanted:?}}}")));
+    lab.write(
+        "roles/site/role.yml",
+        &role.replace("defaults: {site_port: 8080}", &format!("defaults: {{site_port: 8080, cert: {wanted:?}}}")),
+    );
     lab.poclab("bootstrap").exits(0);
     let ran = lab.poclab("status --no-links --host web").exits(0);
     assert!(ran.stdout.contains("web.test.example valid until") && ran.stdout.contains("(400 days)"), "{ran}");

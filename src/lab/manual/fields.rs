@@ -51,8 +51,7 @@ pub fn page(schema: &Value, owner: &str, path: &str) -> Option<Page> {
 }
 
 fn collect(schema: &Value, root: &Value, prefix: &str, depth: usize, fields: &mut Vec<Field>) {
-    let required: Vec<&str> =
-        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let required: Vec<&str> = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     for (name, field) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
         let target = resolve(field, root);
         // A field's own words, else those of its type; those of an enumeration's values are needed, too.
@@ -64,7 +63,13 @@ fn collect(schema: &Value, root: &Value, prefix: &str, depth: usize, fields: &mu
         }
         let default = field.get("default").filter(|default| !default.is_null()).map(ToString::to_string);
         let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-        fields.push(Field { name: name.clone(), value_type: kind(field, root), required: required.contains(&name.rsplit('.').next().unwrap_or(&name)), default, text: words.trim().to_owned() });
+        fields.push(Field {
+            name: name.clone(),
+            value_type: kind(field, root),
+            required: required.contains(&name.rsplit('.').next().unwrap_or(&name)),
+            default,
+            text: words.trim().to_owned(),
+        });
         if depth + 1 < DEEPEST {
             for inner in insides(target, root) {
                 collect(inner, root, &name, depth + 1, fields);

@@ -1,6 +1,6 @@
 //! The variables that poclab gives.
 
-use super::{Page, Topic};
+use super::{Field, Page, Topic};
 
 /// Name and meaning; the names are those of [`super::super::variables::GIVEN`].
 pub const VARIABLES: &[(&str, &str)] = &[
@@ -23,7 +23,10 @@ const PARTS: &[(&str, &str)] = &[
     ("lab.domain", "DNS domain of the hosts"),
     ("lab.operators", "networks that operators come from"),
     ("lab.hosts", "list of the hosts, as in `hosts`"),
-    ("lab.flows", "the flow matrix, one line per target host and port: to, to_address, port, protocol, from_hosts, from_networks, from_operators, from_any, published, why"),
+    (
+        "lab.flows",
+        "the flow matrix, one line per target host and port: to, to_address, port, protocol, from_hosts, from_networks, from_operators, from_any, published, why",
+    ),
     ("host.name", "its name in the inventory"),
     ("host.fqdn", "its name with the domain"),
     ("host.address", "its address in the lab"),
@@ -48,7 +51,15 @@ pub fn page(name: &str) -> Option<Page> {
     let (_, text) = VARIABLES.iter().find(|(known, _)| *known == name)?;
     let mut page = Page::new(Topic::Given, name, (*text).to_owned());
     let parts = PARTS.iter().filter(|(part, _)| part.split('.').next() == Some(name));
-    page.facts = parts.map(|(part, meaning)| ((*part).to_owned(), vec![(*meaning).to_owned()])).collect();
+    page.fields = parts
+        .map(|(part, meaning)| Field {
+            name: (*part).to_owned(),
+            value_type: String::new(),
+            required: false,
+            default: None,
+            text: (*meaning).to_owned(),
+        })
+        .collect();
     page.notes.push("given by poclab; no inventory and no role can set it".to_owned());
     Some(page)
 }

@@ -96,8 +96,10 @@ pub struct Example {
 /// A place that sets a variable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setting {
-    /// `role docker`, `group registry`, `--set` …
+    /// `role docker`, `group registry`, `this command line` …
     pub by: String,
+    /// The role, if it is one that declares it.
+    pub role: Option<String>,
     /// `roles/docker/role.yml:17`
     pub origin: String,
     /// The value as written, in YAML.
@@ -106,11 +108,11 @@ pub struct Setting {
     pub text: String,
 }
 
-/// What a variable comes to for a role on hosts.
+/// What a variable comes to on hosts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Value {
-    /// The role that uses it.
-    pub role: String,
+    /// The roles that use it.
+    pub roles: Vec<String>,
     /// The hosts on which it comes to this.
     pub hosts: Vec<String>,
     /// The value in YAML, without secrets.
@@ -177,7 +179,7 @@ impl Manual {
         if let Some((first, path)) = name.split_once('.') {
             let schemas = [Flavour::Resource, Flavour::Check].into_iter().filter_map(|flavour| pages::schema_of(flavour, first));
             pages.extend(schemas.chain(file_schema(first)).filter_map(|schema| fields::page(&schema, first, path)));
-            pages.extend(given::page(first).filter(|page| page.facts.iter().any(|(label, _)| label == name)));
+            pages.extend(given::page(first).filter(|page| page.fields.iter().any(|field| field.name == name)));
         }
         if pages.is_empty() {
             // A bare field: everywhere it is known.
@@ -189,7 +191,8 @@ impl Manual {
     /// The pages of a field that several kinds may have.
     fn with_field(&self, field: &str) -> Vec<Page> {
         let kinds = [Flavour::Resource, Flavour::Check].into_iter();
-        let kinds = kinds.flat_map(|flavour| flavour.names().iter().filter_map(move |kind| Some((*kind, pages::schema_of(flavour, kind)?))));
+        let kinds =
+            kinds.flat_map(|flavour| flavour.names().iter().filter_map(move |kind| Some((*kind, pages::schema_of(flavour, kind)?))));
         let files = ["inventory", "role"].into_iter().filter_map(|name| Some((name, file_schema(name)?)));
         kinds.chain(files).filter_map(|(name, schema)| fields::page(&schema, name, field)).collect()
     }

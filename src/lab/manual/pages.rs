@@ -45,6 +45,7 @@ pub struct Declared {
 /// Variables of one place, and where they are.
 struct Vars<'m> {
     by: String,
+    role: Option<&'m String>,
     document: &'m Arc<Document>,
     pointer: String,
     vars: &'m Map<String, Json>,
@@ -59,13 +60,16 @@ impl Manual {
     fn vars(&self) -> Vec<Vars<'_>> {
         let mut all = Vec::new();
         for (name, file, role) in self.files() {
-            let mut add = |by: String, pointer: &str, vars| all.push(Vars { by, document: &file.document, pointer: pointer.to_owned(), vars });
+            let mut add = |by: String, pointer: &str, vars| {
+                all.push(Vars { by, role: Some(name), document: &file.document, pointer: pointer.to_owned(), vars });
+            };
             add(format!("role {name}"), "/defaults", &role.defaults);
             add(format!("role {name}, centos7"), "/os_defaults/centos7", &role.os_defaults.centos7);
             add(format!("role {name}, rehearsal hosts"), "/os_defaults/rehearsal", &role.os_defaults.rehearsal);
         }
         let Some(inventory) = &self.project.inventory else { return all };
-        let mut add = |by: String, pointer: String, vars| all.push(Vars { by, document: &self.project.document, pointer, vars });
+        let mut add =
+            |by: String, pointer: String, vars| all.push(Vars { by, role: None, document: &self.project.document, pointer, vars });
         add("all hosts".to_owned(), "/vars".to_owned(), &inventory.vars);
         for (name, group) in inventory.groups.iter() {
             add(format!("group {name}"), format!("{}/vars", join("/groups", name)), &group.vars);
@@ -181,6 +185,7 @@ impl Manual {
             let pointer = join(&place.pointer, name);
             set.push(Setting {
                 by: place.by,
+                role: place.role.cloned(),
                 origin: place.document.origin(&pointer),
                 value: shown(name, value),
                 text: source::comment_above(place.document, &pointer),
@@ -191,7 +196,7 @@ impl Manual {
         }
         for (_, text) in self.overrides.iter().filter(|(known, _)| known == name) {
             let value = shown(name, &overrides::value(text));
-            set.push(Setting { by: "this command line".to_owned(), origin: "--set".to_owned(), value, text: String::new() });
+            set.push(Setting { by: "this command line".to_owned(), role: None, origin: "--set".to_owned(), value, text: String::new() });
         }
         let mut texts: Vec<&str> = Vec::new();
         for setting in set.iter().filter(|setting| !setting.text.is_empty()) {
@@ -215,16 +220,26 @@ impl Manual {
                 page.notes.push(format!("what it comes to on hosts is not known: {} (poclab validate)", first_line(&problems.to_string())));
             }
             Ok(seen) => {
+                // An inventory's variable is there for all roles; what counts are those that declare it, if any does.
+                let declares = |role: &str| page.set.iter().any(|setting| setting.role.as_deref() == Some(role));
+                let declared = page.set.iter().any(|setting| setting.role.is_some());
                 let mut values: Vec<Value> = Vec::new();
-                for one in seen {
+                for one in seen.into_iter().filter(|one| !declared || declares(&one.role)) {
                     let value = match &one.value {
                         Ok(value) => shown(&page.name, value),
                         Err(why) => why.clone(),
                     };
-                    let same = |known: &&mut Value| known.role == one.role && known.value == value && known.origin == one.origin;
-                    match values.iter_mut().find(same) {
-                        Some(known) => known.hosts.push(one.host),
-                        None => values.push(Value { role: one.role, hosts: vec![one.host], value, origin: one.origin }),
+                    let add = |list: &mut Vec<String>, name: String| {
+                        if !list.contains(&name) {
+                            list.push(name);
+                        }
+                    };
+                    match values.iter_mut().find(|known| known.value == value && known.origin == one.origin) {
+                        Some(known) => {
+                            add(&mut known.hosts, one.host);
+                            add(&mut known.roles, one.role);
+                        }
+                        None => values.push(Value { roles: vec![one.role], hosts: vec![one.host], value, origin: one.origin }),
                     }
                 }
                 if values.is_empty() {

@@ -54,9 +54,14 @@ fn variables_come_to_something_on_hosts() {
     let page = &shipped().find("registry_push_port")[0];
     let by: Vec<&str> = page.set.iter().map(|setting| setting.by.as_str()).collect();
     assert_eq!(by, ["role docker", "role registry"]);
-    let of_docker = page.values.iter().find(|value| value.role == "docker").unwrap();
+    let of_docker = page.values.iter().find(|value| value.roles == ["docker"]).unwrap();
     assert_eq!((of_docker.hosts.join(" ").as_str(), of_docker.value.as_str()), ("deploy app registry", "5000"));
-    let overridden = Manual::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("inventory/lab.yml"), &[("registry_push_port".into(), "6000".into())]);
+    // Where sshd listens is asked by two roles; both have it from their own defaults.
+    let pages = shipped().find("sshd_port");
+    let origins: Vec<&str> = pages[0].values.iter().map(|value| value.origin.split(':').next().unwrap()).collect();
+    assert_eq!(origins, ["roles/firewall/role.yml", "roles/docker/role.yml"]);
+    let overridden =
+        Manual::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("inventory/lab.yml"), &[("registry_push_port".into(), "6000".into())]);
     let page = &overridden.find("registry_push_port")[0];
     assert!(page.values.iter().all(|value| value.value == "6000" && value.origin == "--set"), "{page:?}");
 }
