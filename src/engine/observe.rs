@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::base::frame::{Frame, ScriptBuilder};
 use crate::lab::{Lab, Resource};
 use crate::resource;
-use crate::resource::{Assessment, Reply, Spec, State};
+use crate::resource::{Assessment, Detail, Reply, Spec, State};
 
 use super::facts::{self, Facts};
 
@@ -44,6 +44,16 @@ pub fn add_fragments(script: &mut ScriptBuilder, lab: &Lab, nodes: &[usize]) {
         let specs: Vec<&Spec> = resources.iter().map(|(_, resource)| &resource.spec).collect();
         script.fragment(kind, &Spec::observe(&specs));
     }
+}
+
+/// What else the frames of [`add_fragments`] tell: versions, states, ends of certificates.
+pub fn details(lab: &Lab, nodes: &[usize], frames: &[Frame]) -> Vec<Detail> {
+    let of_kind = |(kind, resources): (&str, Vec<(Place, &Resource)>)| {
+        let specs: Vec<&Spec> = resources.iter().map(|(_, resource)| &resource.spec).collect();
+        let frame = frames.iter().rev().find(|frame| frame.id == kind)?;
+        Some(Spec::details(&specs, &Reply { stdout: frame.payload.clone(), status: frame.status }))
+    };
+    by_kind(lab, nodes).into_iter().filter_map(of_kind).flatten().collect()
 }
 
 /// Reads the frames of [`add_fragments`]. A frame that is missing makes its resources unknown; missing facts are an error.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use poclab::resource::confirm::{CONFIRM, is_armed_by};
+use poclab::resource::confirm::CONFIRM;
 use poclab::resource::{Action, Assessment, Reply, Spec, State};
 use proptest::strategy::{BoxedStrategy, Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, TestRunner};
@@ -175,7 +175,7 @@ fn repair(host: &Host, specs: &[&Spec]) -> Vec<Action> {
 }
 
 fn confirm(host: &Host, action: &Action) {
-    if is_armed_by(action) {
+    if action.confirm_within.is_some() {
         host.shell(CONFIRM);
     }
 }
