@@ -174,6 +174,11 @@ impl FrameReader {
             .collect()
     }
 
+    /// What the fragment that has not ended yet has printed so far.
+    pub fn unfinished(&self) -> &[u8] {
+        self.open.as_ref().map_or(&[], |(_, payload)| payload)
+    }
+
     fn payload(&mut self, bytes: &[u8]) {
         if let Some((_, payload)) = &mut self.open {
             payload.extend_from_slice(bytes);

@@ -35,7 +35,7 @@ pub struct Failure {
 
 impl From<SshError> for Failure {
     fn from(error: SshError) -> Self {
-        Self { error: error.to_string(), output: Vec::new(), hint: None }
+        Self { hint: error.remedy().map(str::to_owned), error: error.to_string(), output: Vec::new() }
     }
 }
 
@@ -49,6 +49,8 @@ pub struct HostRun<'a> {
     pub reported: BTreeSet<Place>,
     /// Whether the host is ours.
     pub hold: Hold,
+    /// What is wrong with the host although it can be worked on.
+    pub warning: Option<String>,
 }
 
 /// Brings one node into the desired state. `changed` collects the resources that were changed, also when it fails.
@@ -221,7 +223,12 @@ fn exec<'a>(
             wires.send(Event::Uploading { host: host.clone(), label: current.borrow().clone(), sent, total: uploads });
         }
     };
-    let (frames, output) = run.session.run(script, stdin, &mut on_seen, &mut on_sent)?;
+    let (frames, output) = run.session.run(script, stdin, &mut on_seen, &mut on_sent).map_err(|error| {
+        let (step, output) = (current.borrow(), last_lines(&run.session.unfinished));
+        let failure = Failure::from(error);
+        let error = if step.is_empty() { failure.error } else { format!("{step}: {}", failure.error) };
+        Failure { error, hint: hint::hint(&output.join("\n")).or(failure.hint), output }
+    })?;
     run.hold.taken(&frames, run.session.host, wires)?;
     let failed = |frame: &&Frame| frame.status != 0 && (script::step_number(&frame.id).is_some() || frame.id == "begin");
     if let Some(frame) = frames.iter().find(failed) {

@@ -39,6 +39,8 @@ pub enum Event {
     Observed { host: String, resources: usize, seconds: f64, system: String, rehearsal: bool },
     /// The host could not be reached or observed; it and what depends on it is left out.
     HostFailed { host: String, error: String },
+    /// The host can be worked on, but something is wrong with it that no role repairs for sure (its clock).
+    HostWarning { host: String, warning: String },
     /// Something differs and would be / will be changed. `reasons` say what and why; `diff` is a unified diff.
     Change { host: String, role: String, resource: String, reasons: Vec<String>, diff: Option<String>, origin: String },
     /// Cannot exist here, by a rule that the lab states.
@@ -123,6 +125,8 @@ pub struct HostSummary {
     pub changed: usize,
     /// Error, when the host failed.
     pub error: Option<String>,
+    /// What is wrong with the host although it could be worked on.
+    pub warnings: Vec<String>,
     /// Its roles in order.
     pub roles: Vec<RoleTime>,
 }

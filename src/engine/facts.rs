@@ -36,6 +36,8 @@ pub struct Facts {
     pub unfinished: bool,
     /// Changes that wait for their confirmation, or that the host has undone: names of their timers.
     pub unconfirmed: BTreeSet<String>,
+    /// `date +%s`: the host's clock in seconds since 1970, when the facts were read.
+    pub clock: Option<i64>,
 }
 
 /// The fragment that prints the facts, one `key=value` line each.
@@ -51,6 +53,7 @@ if [ -r /proc/uptime ] && [ -r /proc/1/stat ]; then
   set -f; set -- ${{poclab_f##*)}}; set +f
   printf 'uptime=%s\n' "$((${{poclab_up%%.*}} - ${{20}} / 100))"
 fi
+printf 'clock=%s\n' "$(date +%s)"
 if [ -r {marker} ]; then printf 'rehearsal=%s\n' "$(head -n 1 {marker})"; fi
 for poclab_f in {pending}/*; do [ -e "$poclab_f" ] && printf 'pending=%s\n' "${{poclab_f##*/}}"; done
 for poclab_f in {unfinished} /var/lib/poclab/*.new; do [ -e "$poclab_f" ] && echo unfinished=yes; done
@@ -81,6 +84,7 @@ pub fn parse(text: &str) -> Facts {
     facts.kernel = single.remove("kernel").unwrap_or_default();
     facts.uptime = single.remove("uptime").and_then(|seconds| seconds.parse().ok());
     facts.rehearsal = single.remove("rehearsal");
+    facts.clock = single.remove("clock").and_then(|text| text.trim().parse().ok());
     facts
 }
 

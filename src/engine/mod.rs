@@ -3,6 +3,7 @@
 mod apply;
 mod beside;
 mod changes;
+mod clock;
 mod event;
 mod facts;
 mod hint;

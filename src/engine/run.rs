@@ -24,7 +24,7 @@ use super::schedule::{self, Ended};
 use super::selection::Selection;
 use super::session::{Session, Wires};
 use super::summary::Tally;
-use super::{Event, RunKind, changes, verify};
+use super::{Event, RunKind, changes, clock, verify};
 
 /// Connections that stay open, for the checks, although there is nothing to do on their hosts. An open connection takes about
 /// 200 KB; with many hosts the others are closed, and a check that needs one connects anew.
@@ -89,6 +89,7 @@ impl<'a> Engine<'a> {
             exit
         } else if tally.changed() == 0
             && !self.always_verify
+            && !tally.warned()
             && let Some(when) = verify::passed_at(self.lab)
         {
             tally.checks_note(&format!("not run again, as nothing changed; they passed on {when} (`poclab verify` runs them)"));
@@ -178,7 +179,10 @@ impl<'a> Engine<'a> {
         let mut script = Session::script();
         observe::add_fragments(&mut script, self.lab, &nodes);
         let run = session.run(script, Vec::new(), &mut |_| {}, &mut |_| {});
-        let (frames, output) = run.map_err(|error: SshError| error.to_string())?;
+        let (frames, output) = run.map_err(|error: SshError| match error.remedy() {
+            Some(remedy) => format!("{error}; {remedy}"),
+            None => error.to_string(),
+        })?;
         let observation = observe::read(self.lab, &nodes, &frames).map_err(|error| {
             let last = String::from_utf8_lossy(&output.stderr);
             format!("{error} (exit status {}): {}", output.status, last.lines().last().unwrap_or_default())
@@ -192,10 +196,11 @@ impl<'a> Engine<'a> {
         let idle = AtomicUsize::new(0);
         let claim = Arc::new(Claim::new());
         let look_at = |&h: &usize| {
-            let started = Instant::now();
+            let (started, asked) = (Instant::now(), clock::now());
             let host = &self.lab.hosts[h];
             let mut session = Session::new(host, self.wires());
             let seen = self.look_at(h, &mut session).map(|(observation, _)| observation);
+            let warning = seen.as_ref().ok().and_then(|o| clock::off(asked, o.facts.clock?, clock::now())).map(clock::warning);
             match &seen {
                 Ok(observation) => self.send(Event::Observed {
                     host: host.name.clone(),
@@ -206,6 +211,9 @@ impl<'a> Engine<'a> {
                 }),
                 Err(error) => self.send(Event::HostFailed { host: host.name.clone(), error: error.clone() }),
             }
+            if let Some(warning) = &warning {
+                self.send(Event::HostWarning { host: host.name.clone(), warning: warning.clone() });
+            }
             let nodes = self.nodes_on(h);
             let waits = |seen: &Observation| nodes.iter().any(|&n| !plan::node(self.lab, n, seen).is_done());
             let keep = more && seen.as_ref().is_ok_and(|seen| waits(seen) || idle.fetch_add(1, Ordering::Relaxed) < IDLE_CONNECTIONS);
@@ -213,7 +221,7 @@ impl<'a> Engine<'a> {
                 session.close();
             }
             let hold = |observation: &Observation| Hold::new(Arc::clone(&claim), &observation.facts);
-            (h, seen.map(|observation| HostRun { session, reported: BTreeSet::new(), hold: hold(&observation), observation }))
+            (h, seen.map(|observation| HostRun { session, reported: BTreeSet::new(), hold: hold(&observation), observation, warning }))
         };
         self.across(hosts, look_at)
     }
@@ -234,6 +242,7 @@ impl<'a> Engine<'a> {
             match seen {
                 Ok(run) => {
                     tally.observed(host, &run.observation.facts);
+                    run.warning.iter().for_each(|warning| tally.warning(host, warning));
                     slots[host] = Mutex::new(Some(run));
                 }
                 Err(error) => tally.host_failed(host, &error),
@@ -345,7 +354,10 @@ impl<'a> Engine<'a> {
                 self.send(Event::RoleDone { host, role, changed, seconds });
                 true
             }
-            Err(failure) => {
+            Err(mut failure) => {
+                if let Some(warning) = &run.warning {
+                    failure.hint = Some(failure.hint.iter().cloned().chain([format!("mind also: {warning}")]).collect::<Vec<_>>().join("; "));
+                }
                 tally.node(index, "failed", changed, seconds);
                 self.send(Event::RoleFailed { host, role, error: failure.error, output: failure.output, hint: failure.hint });
                 false

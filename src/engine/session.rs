@@ -33,12 +33,14 @@ pub struct Session<'a> {
     pub host: &'a Host,
     wires: Wires<'a>,
     transport: Option<Box<dyn Transport>>,
+    /// What the last exec's unfinished step had printed when the connection broke.
+    pub unfinished: Vec<u8>,
 }
 
 impl<'a> Session<'a> {
     /// A session that is not connected yet.
     pub fn new(host: &'a Host, wires: Wires<'a>) -> Self {
-        Self { host, wires, transport: None }
+        Self { host, wires, transport: None, unfinished: Vec::new() }
     }
 
     /// Whether there is a connection.
@@ -80,9 +82,17 @@ impl<'a> Session<'a> {
                 }
             }
         };
-        let transport = self.connect()?;
-        let result = transport.exec(&exec, &mut |bytes| take(&mut reader, bytes), on_sent);
-        if matches!(result, Err(SshError::Lost { .. } | SshError::Timeout { .. } | SshError::Interrupted)) {
+        let reused = self.transport.is_some();
+        let mut result = self.connect()?.exec(&exec, &mut |bytes| take(&mut reader, bytes), on_sent);
+        if reused && matches!(result, Err(SshError::Dead { .. })) {
+            // Nothing was sent yet (the host was restarted meanwhile, or somebody ended the session there).
+            self.transport = None;
+            result = self.connect()?.exec(&exec, &mut |bytes| take(&mut reader, bytes), on_sent);
+        }
+        if result.is_err() {
+            self.unfinished = reader.unfinished().to_vec();
+        }
+        if matches!(result, Err(SshError::Lost { .. } | SshError::Dead { .. } | SshError::Timeout { .. } | SshError::Interrupted)) {
             self.transport = None;
         }
         result.map(|output| (frames, output))

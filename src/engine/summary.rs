@@ -71,6 +71,18 @@ impl<'a> Tally<'a> {
         self.lock().held
     }
 
+    /// Something is wrong with a host although it can be worked on.
+    pub fn warning(&self, host: usize, warning: &str) {
+        if let Some(summary) = self.lock().hosts.get_mut(&host) {
+            summary.warnings.push(warning.to_owned());
+        }
+    }
+
+    /// Whether there was any warning about a host.
+    pub fn warned(&self) -> bool {
+        self.lock().hosts.values().any(|host| !host.warnings.is_empty())
+    }
+
     /// A node was planned.
     pub fn planned(&self, node: usize, plan: &NodePlan) {
         let mut inner = self.lock();

@@ -165,13 +165,15 @@ pub struct Ssh {
     /// A host to go through.
     #[serde(default)]
     pub jump: Option<Jump>,
-    /// Longest wait for a connection and for a login, each, in seconds. Default: 10.
+    /// Longest wait for the connection and for the SSH handshake, each, in seconds. (A login attempt may take 60: hosts ask slow
+    /// name servers.) Default: 10.
     #[serde(default)]
     pub connect_timeout: Option<u32>,
-    /// Longest silence of a running command in seconds. Default: 900.
+    /// Longest silence of a running command in seconds, while the host itself still answers. Default: 900 (yum can be slow).
     #[serde(default)]
     pub idle_timeout: Option<u32>,
-    /// Seconds between keepalives; three unanswered ones end the connection. Default: 15.
+    /// Seconds between keepalives, at least 2. Three unanswered ones end the connection: a host that is cut off is given up after
+    /// four times this, whatever runs there. Default: 15.
     #[serde(default)]
     pub keepalive: Option<u32>,
     /// poclab's own file of known host keys. Only for the whole inventory. Path as for `key`. Default: `.poclab/<lab>/known_hosts`.

@@ -80,6 +80,7 @@ impl Board {
             }
             Event::RunDone(_) => *self = Self::new(),
             Event::Change { .. }
+            | Event::HostWarning { .. }
             | Event::ResourceSkipped { .. }
             | Event::ResourceUnknown { .. }
             | Event::RoleNotReached { .. }

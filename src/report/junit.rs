@@ -82,6 +82,10 @@ impl Sink for Junit {
             Event::HostFailed { host, error } => {
                 self.case("hosts", "hosts", &format!("{host} can be looked at"), bad(NonSuccessKind::Error, error, ""), None);
             }
+            Event::HostWarning { host, warning } => {
+                // Neither proven good nor what this run failed at.
+                self.case("hosts", "hosts", &format!("{host} gives no cause for a warning"), skipped(warning), None);
+            }
             Event::RoleDone { host, role, seconds, .. } => {
                 self.case("roles", role, &format!("{role} on {host}"), TestCaseStatus::success(), Some(*seconds));
                 self.suite("roles").2 += seconds;

@@ -79,6 +79,7 @@ impl Narrator {
                 Line::about(host, if *rehearsal { Tone::Warn } else { Tone::Dim }, &text)
             }
             Event::HostFailed { host, error } => Line::about(host, Tone::Bad, &format!("FAILED: {error}")),
+            Event::HostWarning { host, warning } => Line::about(host, Tone::Loud, &format!("WARNING: {warning}")),
             Event::Change { host, role, resource, reasons, diff, origin } => {
                 self.change(&at(host, role), resource, reasons, diff.as_deref(), origin)
             }

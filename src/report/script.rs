@@ -9,6 +9,7 @@ pub fn tag(event: &Event) -> &'static str {
         Event::Connecting { .. } => "connecting",
         Event::Observed { .. } => "observed",
         Event::HostFailed { .. } => "host_failed",
+        Event::HostWarning { .. } => "host_warning",
         Event::Change { .. } => "change",
         Event::ResourceSkipped { .. } => "resource_skipped",
         Event::ResourceUnknown { .. } => "resource_unknown",
@@ -102,6 +103,7 @@ fn role(role: &str, seconds: f64, changed: usize, state: &str) -> RoleTime {
 pub fn host(name: &str, end: &str, rehearsal: bool, roles: &[RoleTime]) -> HostSummary {
     let changed = roles.iter().map(|role| role.changed).sum();
     HostSummary {
+        warnings: Vec::new(),
         name: s(name),
         address: format!("192.168.56.{end}"),
         system: system(rehearsal),
@@ -217,6 +219,7 @@ pub fn failure() -> Vec<Event> {
         started(RunKind::Bootstrap),
         observed("registry", false),
         Event::HostFailed { host: s("gitlab"), error: s("cannot connect to 192.168.56.14:22: connection refused\nis the host up?") },
+        Event::HostWarning { host: s("registry"), warning: s("its clock is at least 9 min behind this machine's") },
         step("registry", "docker", "package docker-ce", 1),
         Event::RoleFailed {
             host: s("registry"),

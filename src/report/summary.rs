@@ -33,6 +33,9 @@ fn hosts(done: &Summary, lines: &mut Vec<Line>) {
         if let Some(error) = &host.error {
             lines.extend(Line::bare(Tone::Bad, &format!("  {:name_width$}  FAILED: {error}", "")));
         }
+        for warning in &host.warnings {
+            lines.extend(Line::bare(Tone::Loud, &format!("  {:name_width$}  WARNING: {warning}", "")));
+        }
         if !host.roles.is_empty() {
             let roles: Vec<String> = host.roles.iter().map(role).collect();
             let bad = host.roles.iter().any(|role| matches!(role.state.as_str(), "failed" | "not reached"));

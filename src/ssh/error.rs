@@ -60,10 +60,31 @@ pub enum SshError {
     /// The connection broke in the middle.
     #[error("the connection was lost while {doing}: {why}")]
     Lost { doing: String, why: String },
+    /// An open connection turned out to be dead before anything of a script was sent: it may be tried again over a new one.
+    #[error("the connection had broken since it was last used: {why}")]
+    Dead { why: String },
     /// Anything about our own side (reading a file to send, starting a program).
     #[error("{0}")]
     Local(String),
     /// The user interrupted the run.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl SshError {
+    /// What to do next, where the text itself does not say it.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Lost { .. } | Self::Dead { .. } => Some(
+                "see that the host is up and the network to it works (a host that answers nothing for four times `ssh: keepalive` counts as lost), then run again: poclab goes on where it stopped",
+            ),
+            Self::Timeout { doing, .. } if doing.starts_with("running") || doing.starts_with("sending") => Some(
+                "the host answers, but what runs there prints nothing: look at it there (ps, journalctl); `ssh: idle_timeout` in the inventory sets this limit; then run again: poclab goes on where it stopped",
+            ),
+            Self::Timeout { .. } => Some(
+                "something accepts connections but does not answer: see on the host's console whether it hangs or is overloaded (`ssh: connect_timeout` in the inventory sets the limit for connecting), then run again",
+            ),
+            _ => None,
+        }
+    }
 }

@@ -21,6 +21,9 @@ const OPEN_LIMIT: Duration = Duration::from_secs(30);
 /// Keepalives that may stay unanswered.
 const UNANSWERED: u32 = 3;
 
+/// libssh2 keeps seconds; more often than every 2 s it would not send.
+const KEEPALIVE_LEAST: Duration = Duration::from_secs(2);
+
 /// An open SSH connection with the way to become root on it.
 pub(super) struct SshTransport {
     connection: Connection,
@@ -43,22 +46,20 @@ impl SshTransport {
 
     fn start(&self, command: String) -> Result<SshWire<'_>, SshError> {
         let Connection { session, socket, .. } = &self.connection;
-        let opened = drive(session, socket, OPEN_LIMIT, &self.interrupted, || session.channel_session());
-        let channel = opened.map_err(|stopped| {
-            let doing = "opening a channel".to_owned();
-            match stopped {
-                Stopped::Interrupted => SshError::Interrupted,
-                Stopped::TimedOut => SshError::Timeout { doing, after: OPEN_LIMIT },
-                Stopped::Failed(e) => SshError::Lost { doing, why: e.message().to_owned() },
-            }
+        let keepalive = self.timeouts.keepalive.max(KEEPALIVE_LEAST);
+        let limit = OPEN_LIMIT.min(keepalive * (UNANSWERED + 1));
+        let opened = drive(session, socket, limit, &self.interrupted, || session.channel_session());
+        let channel = opened.map_err(|stopped| match stopped {
+            Stopped::Interrupted => SshError::Interrupted,
+            Stopped::TimedOut => SshError::Dead { why: format!("no answer within {limit:?}") },
+            Stopped::Failed(e) => SshError::Dead { why: e.message().to_owned() },
         })?;
         Ok(SshWire {
             connection: &self.connection,
             channel,
             command: Some(command),
             stuck: None,
-            // libssh2 keeps seconds; more often than every 2 s it would not send.
-            keepalive: self.timeouts.keepalive.max(Duration::from_secs(2)),
+            keepalive,
             heard: Instant::now(),
             unanswered: 0,
         })
@@ -68,10 +69,7 @@ impl SshTransport {
 impl Transport for SshTransport {
     fn exec(&mut self, exec: &Exec, on_stdout: &mut dyn FnMut(&[u8]), on_sent: &mut dyn FnMut(u64)) -> Result<Output, SshError> {
         if self.broken {
-            return Err(SshError::Lost {
-                doing: "starting a script".into(),
-                why: "this connection was given up after an earlier error".into(),
-            });
+            return Err(SshError::Dead { why: "it was given up after an earlier error".into() });
         }
         let nonce = frame::nonce();
         let script = loader::wrap(&exec.script, &nonce)?;

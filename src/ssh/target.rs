@@ -31,11 +31,12 @@ pub enum Sudo {
 /// Limits for waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// TCP connect and SSH handshake each. Default 10 s.
+    /// TCP connect and SSH handshake each (a login attempt may take 60 s: hosts ask slow name servers). Default 10 s.
     pub connect: Duration,
     /// Longest silence of a running script (no byte in either direction). Default 15 min (yum can be slow).
     pub idle: Duration,
-    /// Interval of SSH keepalives; three unanswered ones mean that the connection is lost. Default 15 s.
+    /// Interval of SSH keepalives, at least 2 s. Three unanswered ones mean that the connection is lost, so a host that is cut
+    /// off is noticed after four intervals, also while a script is silent. Default 15 s.
     pub keepalive: Duration,
 }
 

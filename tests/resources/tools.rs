@@ -48,7 +48,8 @@ fn yum_is_believed_only_when_rpm_agrees() {
         tool(&mut host, "yum", &format!("echo \"$@\" >>{log}; echo 26.1.4-1.el7 >{installed}"));
         host.converge(&docker);
         let used = std::fs::read_to_string(&log).unwrap();
-        assert_eq!(used, "-y --setopt=skip_missing_names_on_install=False --setopt=exit_on_lock=1 downgrade docker-ce-26.1.4-1.el7\n");
+        let options = "--setopt=skip_missing_names_on_install=False --setopt=exit_on_lock=1 --setopt=timeout=15 --setopt=retries=3";
+        assert_eq!(used, format!("-y {options} downgrade docker-ce-26.1.4-1.el7\n"));
     }
 }
 

@@ -71,7 +71,7 @@ fn a_killed_server_is_a_lost_connection() {
     let error = exec(&mut *transport, "echo before; kill -9 $PPID; sleep 5").unwrap_err();
     assert!(matches!(&error, SshError::Lost { doing, .. } if doing.contains("running")), "{error}");
     let error = exec(&mut *transport, "true").unwrap_err();
-    assert!(matches!(&error, SshError::Lost { why, .. } if why.contains("earlier error")), "{error}");
+    assert!(matches!(&error, SshError::Dead { why } if why.contains("earlier error")), "{error}");
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_connection_that_died_between_two_scripts_is_noticed() {
     let pid = stdout(&mut *transport, "echo $PPID");
     sh(&format!("kill -9 {pid}"));
     let error = exec(&mut *transport, "true").unwrap_err();
-    assert!(matches!(error, SshError::Lost { .. }), "{error}");
+    assert!(matches!(error, SshError::Dead { .. }), "nothing was sent, so it may be tried again: {error}");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! Docker does not always put that jump first (docs/adr/0005), so the same rules stand a second time where Docker never
 //! writes and which packets meet earlier: in the mangle table. That is the guard.
 
+mod chains;
 mod observed;
 #[cfg(test)]
 mod tests;
@@ -148,8 +149,10 @@ impl Spec {
         if written {
             found.extend(guard_findings(&want, observed));
         }
-        if let Some(first) = &observed.bypass {
-            found.push((format!("forwarded packets meet {first} before DOCKER-USER"), Repair::Docker));
+        // Without firewalld's own rules the reload for them is due anyway, and it brings Docker's back.
+        if let [first, rest @ ..] = &observed.gone[..] {
+            let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+            found.push((format!("Docker's rules are gone from the kernel: {first}{more}"), Repair::Reload));
         }
         found
     }
@@ -197,7 +200,6 @@ enum Repair {
     Reload,
     Delete(String),
     DeleteGuard(String),
-    Docker,
 }
 
 impl Kind for Spec {
@@ -292,9 +294,6 @@ impl Kind for Spec {
                 script,
                 "  while iptables -w -t {table} -C {chain} {rule} 2>/dev/null; do iptables -w -t {table} -D {chain} {rule} || exit 1; done"
             );
-        }
-        if repairs.contains(&Repair::Docker) {
-            script.push_str("  if systemctl is-active --quiet docker; then poclab_docker_restart && poclab_docker_back || exit 1; fi\n");
         }
         script.push_str("fi\n");
         vec![Action {

@@ -1,5 +1,6 @@
 //! What a host does with packets for published ports.
 
+use super::chains::{gone, published};
 use crate::resource::firewalld::{Rules, Sections, read_direct};
 
 /// The policy on disk and in the kernel.
@@ -23,8 +24,8 @@ pub struct Observed {
     pub guard_disk: Vec<(i32, String)>,
     /// The guard's rules in the kernel.
     pub guard_live: Vec<String>,
-    /// Why packets do not meet the chain, while Docker runs.
-    pub bypass: Option<String>,
+    /// What of Docker's own rules is missing while it runs.
+    pub gone: Vec<String>,
 }
 
 /// Looks, without firewall-cmd (which is slow): files and the kernel say it all. Right after its start firewalld
@@ -45,7 +46,11 @@ if systemctl is-active --quiet firewalld; then
     done
   fi
 fi
-if systemctl is-active --quiet docker; then echo '@ docker yes'; fi
+if systemctl is-active --quiet docker; then
+  poclab_out=$(timeout 20 docker ps --format '{{.Ports}}' 2>&1)
+  printf '@ docker %s\\n' \"$?\"
+  printf '%s\\n' \"$poclab_out\" | sed 's/^/|/'
+fi
 poclab_out=$(ip -4 -o addr show scope global 2>&1)
 printf '@ addresses %s\\n' \"$?\"
 printf '%s\\n' \"$poclab_out\" | sed 's/^/|/'
@@ -55,6 +60,9 @@ if command -v iptables >/dev/null 2>&1; then
   printf '%s\\n' \"$poclab_out\" | sed 's/^/|/'
   poclab_out=$(iptables -w -t mangle -S 2>&1)
   printf '@ mangle %s\\n' \"$?\"
+  printf '%s\\n' \"$poclab_out\" | sed 's/^/|/'
+  poclab_out=$(iptables -w -t nat -S 2>&1)
+  printf '@ nat %s\\n' \"$?\"
   printf '%s\\n' \"$poclab_out\" | sed 's/^/|/'
 fi
 ";
@@ -71,21 +79,20 @@ impl Observed {
             }
             None => return Err("the observation ended early".to_owned()),
         }
-        let rules = match sections.value("rules") {
-            Some("0") => Rules::read(&sections.content("rules").unwrap_or_default()),
+        // What a command of the fragment printed; `None` when there is no such program.
+        let said = |section: &str, command: &str| match sections.value(section) {
+            Some("0") => Ok(sections.content(section)),
             Some(status) => {
-                let said = sections.content("rules").unwrap_or_default();
-                return Err(format!("iptables -S ended with exit status {status}: {}", said.lines().last().unwrap_or("nothing")));
+                let said = sections.content(section).unwrap_or_default();
+                Err(format!("{command} ended with exit status {status}: {}", said.lines().last().unwrap_or("nothing")))
             }
-            None => Rules::default(),
+            None => Ok(None),
         };
-        let mangle = match sections.value("mangle") {
-            Some("0") => Rules::read(&sections.content("mangle").unwrap_or_default()),
-            Some(status) => {
-                let said = sections.content("mangle").unwrap_or_default();
-                return Err(format!("iptables -t mangle -S ended with exit status {status}: {}", said.lines().last().unwrap_or("nothing")));
-            }
-            None => Rules::default(),
+        let table = |section: &str, command: &str| said(section, command).map(|text| Rules::read(&text.unwrap_or_default()));
+        let (rules, mangle) = (table("rules", "iptables -S")?, table("mangle", "iptables -t mangle -S")?);
+        let gone = match said("docker", "docker ps")? {
+            Some(ports) => gone(&rules, &table("nat", "iptables -t nat -S")?, &published(&ports)),
+            None => Vec::new(),
         };
         let direct = sections.file("/etc/firewalld/direct.xml").map_or_else(|| Ok(Vec::new()), |text| read_direct(&text));
         let ours = |tag: &'static str| direct.iter().flatten().filter(move |entry| entry.is_docker_user() && entry.tag == tag);
@@ -98,7 +105,9 @@ impl Observed {
         if live.last().is_some_and(|rule| rule == "-j RETURN") {
             live.pop();
         }
-        let bypass = (sections.value("docker") == Some("yes")).then(|| bypass(&rules)).flatten();
+        // Rules that nothing leads to guard nothing.
+        let guarded = mangle.of("FORWARD").any(|rule| rule == "-j FORWARD_direct");
+        let guard_live = if guarded { mangle.of("FORWARD_direct").map(str::to_owned).collect() } else { Vec::new() };
         Ok(Self {
             installed: sections.value("installed") == Some("yes"),
             running: sections.value("running") == Some("yes"),
@@ -108,17 +117,10 @@ impl Observed {
             enforced: rules.has("DOCKER-USER"),
             live,
             guard_disk,
-            guard_live: mangle.of("FORWARD_direct").map(str::to_owned).collect(),
-            bypass,
+            guard_live,
+            gone,
         })
     }
-}
-
-/// Whether the jump is there at all. Its place is Docker's business: Docker 20.10 may leave it behind rules that accept
-/// after a reload of firewalld, or after a restart with containers that kept running (seen); the guard holds all the same.
-fn bypass(rules: &Rules) -> Option<String> {
-    let there = rules.of("FORWARD").any(|rule| rule == "-j DOCKER-USER");
-    (!there).then(|| "no jump to it: Docker's chains are gone,".to_owned())
 }
 
 /// Names in `ip -4 -o addr show scope global` (`2: eth0@if7    inet …`), each once.

@@ -151,11 +151,13 @@ fn remove_source(zone: &str, source: &str) -> Fix {
 
 /// What the kernel makes of the zone; firewalld's own word has been found right before.
 fn kernel(spec: &Spec, observed: &Observed, rules: &Rules, found: &mut Vec<Finding>) {
-    if !rules.of("INPUT").any(|rule| rule == "-j INPUT_ZONES")
-        || !rules.of("INPUT").any(|rule| rule.contains("-j REJECT") || rule == "-j DROP")
-    {
+    let ends = |chain: &str| rules.of(chain).any(|rule| rule.contains("-j REJECT") || rule == "-j DROP");
+    if !rules.of("INPUT").any(|rule| rule == "-j INPUT_ZONES") || !ends("INPUT") {
         found.push(finding("the kernel's rules are gone although firewalld runs: nothing is enforced", vec![Fix::Reload]));
         return;
+    }
+    if !rules.of("FORWARD").any(|rule| rule.starts_with("-j FORWARD_")) || !ends("FORWARD") {
+        found.push(finding("the kernel's rules for forwarded packets are gone although firewalld runs", vec![Fix::Reload]));
     }
     // A zone that no interface and no source uses has no chains.
     let base = format!("IN_{}", spec.name);

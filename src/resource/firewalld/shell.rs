@@ -17,7 +17,10 @@ poclab_docker_back() {
   until poclab_docker_chains; do
     poclab_i=$((poclab_i + 1))
     if [ \"$poclab_i\" -gt 20 ]; then
-      poclab_docker_restart && poclab_docker_chains && return 0
+      poclab_docker_restart || return 1
+      # Docker makes this jump with a new network only (20.10): with containers that kept running there is none.
+      iptables -w -C FORWARD -j DOCKER-USER 2>/dev/null || iptables -w -I FORWARD -j DOCKER-USER
+      poclab_docker_chains && return 0
       echo 'docker did not put its firewall chains back: see journalctl -u docker' >&2
       return 1
     fi
