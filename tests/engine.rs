@@ -5,22 +5,27 @@
 mod support;
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use poclab::base::Exit;
 use poclab::engine::{Engine, Event, Selection, Summary};
 use poclab::lab::{HandlerAction, Lab};
+use poclab::ssh::{Connector, Exec, Output, Reach, SshError, Transport};
 use serde_json::json;
 use support::{Folders, host, lab, node, resource, take_execs};
 
 /// Runs something on a lab; the exit code and what was reported.
 fn run(lab: &Lab, work: impl FnOnce(&Engine) -> Exit) -> (Exit, Vec<Event>) {
+    run_over(&Folders, lab, work)
+}
+
+fn run_over(connector: &dyn Connector, lab: &Lab, work: impl FnOnce(&Engine) -> Exit) -> (Exit, Vec<Event>) {
     let (events, received) = mpsc::channel();
     let interrupted = AtomicBool::new(false);
     let engine = Engine {
         lab,
-        connector: &Folders,
+        connector,
         events,
         verbose: false,
         parallel: 4,
@@ -204,4 +209,50 @@ fn a_change_that_does_not_hold_did_not_converge() {
     let error = events.iter().find_map(|e| if let Event::RoleFailed { error, .. } = e { Some(error.clone()) } else { None });
     assert!(error.unwrap().contains("did not converge"));
     assert!(!path.exists());
+}
+
+/// Connections that are dead when they are used again, as after a restart of the host; `Some` = also new ones are refused then.
+struct Mortal(Option<AtomicBool>);
+
+struct OneExec(Box<dyn Transport>, bool);
+
+impl Connector for Mortal {
+    fn connect(&self, reach: &Reach) -> Result<Box<dyn Transport>, SshError> {
+        if self.0.as_ref().is_some_and(|down| down.swap(true, Ordering::SeqCst)) {
+            return Err(SshError::Unreachable { address: "here".to_owned(), why: "connection refused".to_owned() });
+        }
+        Ok(Box::new(OneExec(Folders.connect(reach)?, false)))
+    }
+}
+
+impl Transport for OneExec {
+    fn exec(&mut self, exec: &Exec, on_stdout: &mut dyn FnMut(&[u8]), on_sent: &mut dyn FnMut(u64)) -> Result<Output, SshError> {
+        if std::mem::replace(&mut self.1, true) {
+            return Err(SshError::Dead { why: "the host was restarted".to_owned() });
+        }
+        self.0.exec(exec, on_stdout, on_sent)
+    }
+}
+
+#[test]
+fn a_connection_that_died_between_two_execs_is_opened_anew() {
+    let root = tempfile::tempdir().unwrap();
+    let lab = two_hosts(root.path());
+    let (exit, events) = run_over(&Mortal(None), &lab, |engine| engine.bootstrap());
+    assert_eq!(exit, Exit::Done, "{events:#?}");
+    // Each host's first look, and one new connection per role that changed something.
+    assert_eq!(events.iter().filter(|event| matches!(event, Event::Connecting { .. })).count(), 2 + 3);
+    assert_eq!(plan(&lab).0, Exit::Done);
+}
+
+#[test]
+fn a_host_that_does_not_come_back_fails_with_what_to_do() {
+    let root = tempfile::tempdir().unwrap();
+    let mut lab = lab(root.path(), vec![host(root.path(), "one")], Vec::new());
+    lab.nodes = vec![node(0, "web", &[], vec![file(root.path(), "one", "a.conf", "a\n", &[])], &[])];
+    let (exit, events) = run_over(&Mortal(Some(AtomicBool::new(false))), &lab, |engine| engine.bootstrap());
+    assert_eq!(exit, Exit::Failed);
+    let failed = |event: &Event| matches!(event, Event::RoleFailed { error, .. } if error.contains("is the host up"));
+    assert!(events.iter().any(failed), "{events:#?}");
+    assert_eq!(bootstrap(&lab).0, Exit::Done, "the next run goes on");
 }

@@ -27,8 +27,6 @@ const KEEPALIVE: u64 = 2;
 fn faults_are_named_bounded_and_survived() {
     let lab = Project::new("faulttest", "10.93");
     assert!(lab.poclab(&["rehearse", "up"]).status.success());
-    lab.edit_inventory("  agent: false\n", &format!("  agent: false\n  connect_timeout: 3\n  keepalive: {KEEPALIVE}\n"));
-
     a_host_that_is_down_and_a_host_that_is_cut_off(&lab);
     a_restart_of_sshd_and_a_reboot_during_roles(&lab);
     a_reboot_between_looking_and_changing(&lab);
@@ -116,6 +114,9 @@ fn in_sync(lab: &Project) {
 
 /// Point 2: packets are dropped, nothing is reset, and the step that runs says nothing.
 fn a_host_that_is_down_and_a_host_that_is_cut_off(lab: &Project) {
+    // For this stage only: a reload of firewalld on a busy machine may hold packets back for longer than eight seconds.
+    let patient =
+        lab.edit_inventory("  agent: false\n", &format!("  agent: false\n  connect_timeout: 3\n  keepalive: {KEEPALIVE}\n"));
     let gitlab = lab.container("gitlab");
     docker(&["stop", "-t", "3", &gitlab]);
     let started = Instant::now();
@@ -140,12 +141,13 @@ fn a_host_that_is_down_and_a_host_that_is_cut_off(lab: &Project) {
     });
     docker(&["exec", &app, "sh", "-c", &drop("-D")]);
     docker(&["start", &gitlab]);
+    std::fs::write(lab.inventory(), patient).unwrap();
     let (who, text) = failure(&events);
     assert_eq!((exit, who.as_str()), (1, "app base"));
     assert!(text.contains("keepalive") && text.contains("install") && text.contains("run again"), "{text}");
     let took = noticed.unwrap() - cut.unwrap();
-    assert!((KEEPALIVE * 3..KEEPALIVE * 4 + 5).contains(&took.as_secs()), "noticed after {took:?}");
-    assert_eq!(about(&events, "role_not_reached"), ["app docker", "app firewall"]);
+    assert!((KEEPALIVE * 3..KEEPALIVE * 4 + 10).contains(&took.as_secs()), "noticed after {took:?}");
+    assert_eq!(about(&events, "role_not_reached"), ["app docker", "app firewall", "gitlab firewall"]);
     assert_eq!(about(&events, "host_failed"), ["gitlab"]);
     let done = ["deploy base", "deploy docker", "deploy firewall", "registry base", "registry docker", "registry firewall", "registry registry"];
     assert_eq!(about(&events, "role_done"), done, "the others finish");
@@ -157,7 +159,7 @@ fn a_restart_of_sshd_and_a_reboot_during_roles(lab: &Project) {
     let (app, gitlab) = (lab.container("app"), lab.container("gitlab"));
     let (mut restarted, mut rebooted) = (false, false);
     let (exit, events) = watch(lab, &QUICK, &mut |event, _| {
-        if !restarted && is(event, "step_started", "app", "base") {
+        if !restarted && is(event, "step_started", "app", "firewall") {
             docker(&["exec", &app, "systemctl", "restart", "sshd"]);
             restarted = true;
         }
@@ -205,10 +207,10 @@ fn a_reboot_between_looking_and_changing(lab: &Project) {
 
 fn a_full_and_a_read_only_disk(lab: &Project) {
     let repos = "/etc/yum.repos.d";
-    let repo = lab.on("gitlab", &format!("cat {repos}/mirror.repo"));
+    let repo = lab.on("gitlab", &format!("cat {repos}/poclab-mirror.repo"));
     for (mount, said) in [
         ("mount -t tmpfs -o size=8k tmpfs D && dd if=/dev/zero of=D/fill bs=1k count=64 2>/dev/null; true", "the disk is full"),
-        ("sed -i '$d' D/mirror.repo && mount --bind D D && mount -o remount,bind,ro D", "mounted read-only"),
+        ("sed -i '$d' D/poclab-mirror.repo && mount --bind D D && mount -o remount,bind,ro D", "mounted read-only"),
     ] {
         lab.on("gitlab", &mount.replace('D', repos));
         let (exit, events) = lab.events(&[&QUICK[..], &["--host", "gitlab"]].concat());
@@ -218,7 +220,7 @@ fn a_full_and_a_read_only_disk(lab: &Project) {
         assert!(text.contains(said), "{text}");
     }
     assert_eq!(lab.poclab(&QUICK).status.code(), Some(0));
-    assert_eq!(lab.on("gitlab", &format!("cat {repos}/mirror.repo")), repo);
+    assert_eq!(lab.on("gitlab", &format!("cat {repos}/poclab-mirror.repo")), repo);
     // Where poclab keeps its own notes.
     lab.on("gitlab", "sed -i '$d' /etc/chrony.conf; mount -t tmpfs -o size=4k tmpfs /var/lib/poclab && mount -o remount,ro /var/lib/poclab");
     let (exit, events) = lab.events(&[&QUICK[..], &["--host", "gitlab"]].concat());
@@ -233,43 +235,48 @@ fn yum_is_locked(lab: &Project) {
     // Waiting is what is tested, not patience: each of the script's naps lasts a twentieth.
     lab.on("gitlab", "printf '#!/bin/sh\\nexec /bin/sleep 0.25\\n' >/usr/local/bin/sleep; chmod +x /usr/local/bin/sleep");
     lab.on("gitlab", "rpm -e --nodeps ca-certificates");
-    // A process that holds dnf's lock; and yum 3.4.3, which has another file (cli.py: 200 with exit_on_lock).
-    let yum34 = r#"#!/bin/sh
-p=$(cat /var/run/yum.pid 2>/dev/null)
-if [ -n "$p" ] && [ -d "/proc/$p" ]; then
-  case "$*" in *exit_on_lock=1*) echo 'Another app is currently holding the yum lock; exiting as configured by exit_on_lock' >&2; exit 200;; esac
-  exec /bin/sleep 600
-fi
-exec /usr/bin/yum "$@"
-"#;
-    for (lock, shim) in [("/var/cache/dnf/metadata_lock.pid", None), ("/var/run/yum.pid", Some(yum34))] {
-        if let Some(shim) = shim {
-            lab.on("gitlab", &format!("cat >/usr/local/bin/yum <<'END'\n{shim}END\nchmod +x /usr/local/bin/yum"));
-        }
-        // For longer than a run is patient: refused, with the name of who holds it.
-        lab.on("gitlab", &format!("mkdir -p ${{f%/*}} /var/cache/dnf; /bin/sleep 613 >/dev/null 2>&1 & printf %s $! >{lock}"));
-        let (exit, events) = lab.events(&[&QUICK[..], &["--host", "gitlab"]].concat());
+    let bootstrap = [&QUICK[..], &["--host", "gitlab"]].concat();
+    // For longer than a run is patient: refused, with the name of who holds it. What yum 3.4.3 does (cli.py) stands before the
+    // real program, which takes too long to start two dozen times.
+    for lock in ["/var/run/yum.pid", "/var/cache/dnf/metadata_lock.pid"] {
+        let yum34 = format!(
+            r#"#!/bin/sh
+case "$*" in *exit_on_lock=1*) ;; *) exec /bin/sleep 600;; esac
+[ -d "/proc/$(cat {lock})" ] || exit 1
+echo 'Another app is currently holding the yum lock; exiting as configured by exit_on_lock' >&2
+exit 200
+"#
+        );
+        lab.on("gitlab", &format!("cat >/usr/local/bin/yum <<'END'\n{yum34}END\nchmod +x /usr/local/bin/yum"));
+        lab.on("gitlab", &format!("mkdir -p /var/cache/dnf; /bin/sleep 613 >/dev/null 2>&1 & printf %s $! >{lock}"));
+        let (exit, events) = lab.events(&bootstrap);
+        lab.on("gitlab", &format!("kill $(cat {lock}); rm -f {lock} /usr/local/bin/yum"));
         let (who, text) = failure(&events);
         assert_eq!((exit, who.as_str()), (1, "gitlab base"));
         assert!(text.contains("sleep 613") && text.contains("process named above is done"), "{text}");
-        lab.on("gitlab", &format!("kill $(cat {lock}); rm -f {lock} /usr/local/bin/yum"));
     }
-    // For a while: waited for.
-    lab.on("gitlab", "/bin/sleep 3 >/dev/null 2>&1 & printf %s $! >/var/cache/dnf/metadata_lock.pid");
-    let (exit, events) = lab.events(&[&QUICK[..], &["--host", "gitlab"]].concat());
+    // For a while: waited for. This is the real dnf.
+    lab.on("gitlab", "/bin/sleep 6 >/dev/null 2>&1 & printf %s $! >/var/cache/dnf/metadata_lock.pid");
+    let started = Instant::now();
+    let (exit, events) = lab.events(&bootstrap);
     lab.on("gitlab", "rm -f /usr/local/bin/sleep");
     assert_eq!((exit, changes(&events)), (0, set(&["gitlab: package ca-certificates and 2 more"])));
+    assert!(started.elapsed() > Duration::from_secs(5), "{:?}: the lock was not respected", started.elapsed());
 }
 
 fn the_mirror_is_gone(lab: &Project) {
     lab.on("gitlab", "rpm -e --nodeps ca-certificates; mount -t tmpfs tmpfs /srv/poclab-mirror");
     let started = Instant::now();
-    let (exit, events) = lab.events(&[&QUICK[..], &["--host", "gitlab"]].concat());
+    // With and without what dnf remembers of it.
+    for before in ["true", "rm -rf /var/cache/dnf/*"] {
+        lab.on("gitlab", before);
+        let (exit, events) = lab.events(&[&QUICK[..], &["--host", "gitlab"]].concat());
+        let (who, text) = failure(&events);
+        assert_eq!((exit, who.as_str()), (1, "gitlab base"));
+        assert!(text.contains("check the address and the host's way to it"), "{text}");
+    }
     lab.on("gitlab", "umount /srv/poclab-mirror");
-    let (who, text) = failure(&events);
-    assert_eq!((exit, who.as_str()), (1, "gitlab base"));
-    assert!(text.contains("the repository does not answer"), "{text}");
-    assert!(started.elapsed() < Duration::from_secs(60));
+    assert!(started.elapsed() < Duration::from_secs(90), "{:?}", started.elapsed());
     assert_eq!(lab.poclab(&QUICK).status.code(), Some(0));
 }
 
@@ -284,10 +291,12 @@ fn a_wrong_clock(lab: &Project) {
     let (exit, events) = lab.events(&["bootstrap", "--check", "time_sync"]);
     lab.on("gitlab", "rm /usr/local/bin/date");
     assert_eq!((exit, changes(&events)), (3, set(&[])));
-    let failed = of_kind(&events, "check_result").iter().any(|e| e["status"] == "failed" && e["title"].as_str().unwrap().contains("gitlab"));
-    assert!(failed);
-    let (exit, events) = lab.events(&["bootstrap", "--check", "time_sync"]);
-    assert_eq!((exit, about(&events, "host_warning").len()), (0, 0));
+    let differs = |e: &&&Value| e["title"].as_str().unwrap().contains("gitlab") && e["detail"].as_str().unwrap().contains("the clocks differ by");
+    assert_eq!(of_kind(&events, "check_result").iter().filter(differs).count(), 1);
+    // (On a busy machine that check may not be able to tell a second; ten minutes it can.)
+    let (_, events) = lab.events(&["bootstrap", "--check", "time_sync"]);
+    assert_eq!(about(&events, "host_warning").len(), 0);
+    assert!(!of_kind(&events, "check_result").iter().any(|e| e["detail"].as_str().unwrap().contains("the clocks differ by")));
 }
 
 /// Who gets through: from this machine (an operator), and from two hosts.

@@ -1,5 +1,7 @@
 //! From the last lines of a failed step to what a person can do about it.
 
+const NO_REPOSITORY: &str = "the repository does not answer: check the address and the host's way to it, or use a mirror (sources.mirror)";
+
 /// A certificate that is out of its time for the host: Go; OpenSSL (twice); NSS, which EL7's curl and yum use.
 const CERTIFICATE: [&str; 4] = [
     "certificate has expired or is not yet valid",
@@ -34,16 +36,22 @@ const HINTS: &[(&str, &str)] = &[
     ("Cannot find a valid baseurl", "no repository answers: check the host's way to the internet, or use a mirror (sources.mirror)"),
     (
         "Cannot download repomd.xml",
-        "the repository does not answer: check the address and the host's way to it, or use a mirror (sources.mirror)",
+        NO_REPOSITORY,
     ),
     (
         "Failed to download metadata",
-        "the repository does not answer: check the address and the host's way to it, or use a mirror (sources.mirror)",
+        NO_REPOSITORY,
     ),
     // What yum 3.4 says at the end when the repository does not answer, or not with what it should.
     (
         "No more mirrors to try",
-        "the repository does not answer: check the address and the host's way to it, or use a mirror (sources.mirror)",
+        NO_REPOSITORY,
+    ),
+    // dnf, when it still knows the index.
+    ("All mirrors were tried", NO_REPOSITORY),
+    (
+        "from local repository",
+        "the mirror's files are gone, or not those that its index names: check the address and the host's way to it (is it mounted?), or build the mirror anew",
     ),
     ("GPG check FAILED", "a package's signature is wrong: the mirror is damaged or not the one you think; nothing was installed"),
     ("No package", "the repositories do not have this package (version): check the pinned version and the repositories of role base"),
