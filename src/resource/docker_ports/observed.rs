@@ -29,7 +29,7 @@ pub struct Observed {
 }
 
 /// Looks, without firewall-cmd (which is slow): files and the kernel say it all. Right after its start firewalld
-/// answers before its rules are in the kernel: that is waited for.
+/// answers before its rules are in the kernel, and after a reload Docker puts its own back one by one: both is waited for.
 pub const FRAGMENT: &str = "\
 if command -v firewall-cmd >/dev/null 2>&1; then echo '@ installed yes'; else echo '@ installed no'; fi
 if [ -f /etc/firewalld/direct.xml ]; then
@@ -50,6 +50,12 @@ if systemctl is-active --quiet docker; then
   poclab_out=$(timeout 20 docker ps --format '{{.Ports}}' 2>&1)
   printf '@ docker %s\\n' \"$?\"
   printf '%s\\n' \"$poclab_out\" | sed 's/^/|/'
+  poclab_ports=$(printf '%s\\n' \"$poclab_out\" | tr ',' '\\n' | grep -c '^ *[0-9][0-9.]*:.*->')
+  poclab_i=0
+  until [ \"$(iptables -w -t nat -S DOCKER 2>/dev/null | grep -c -e ' DNAT ')\" -ge \"$poclab_ports\" ] || [ \"$poclab_i\" -ge 25 ]; do
+    poclab_i=$((poclab_i + 1))
+    sleep 0.2
+  done
 fi
 poclab_out=$(ip -4 -o addr show scope global 2>&1)
 printf '@ addresses %s\\n' \"$?\"
