@@ -6,6 +6,7 @@ mod files;
 mod observe;
 mod plan;
 mod rehearse;
+mod report;
 mod runs;
 mod schema;
 mod secrets;
@@ -17,7 +18,7 @@ mod verify;
 use clap::Parser as _;
 
 use crate::base::Exit;
-use crate::report;
+use crate::report as reporting;
 use args::{Args, Command};
 
 /// A failure that ends the program with this exit code and this text after "error: ".
@@ -59,6 +60,7 @@ pub fn main() -> Exit {
         Command::Bootstrap(command) => bootstrap::run(&args.global, command),
         Command::Plan(command) => plan::run(&args.global, command),
         Command::Verify(command) => verify::run(&args.global, command),
+        Command::Report(command) => report::run(&args.global, command),
         Command::Validate => validate::run(&args.global),
         Command::Status => status::run(&args.global),
         Command::Unlock(command) => unlock::run(&args.global, command),
@@ -70,7 +72,7 @@ pub fn main() -> Exit {
     match result {
         Ok(exit) => exit,
         Err(stop) => {
-            report::print_error(&stop.text);
+            reporting::print_error(&stop.text);
             stop.exit
         }
     }

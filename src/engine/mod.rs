@@ -15,6 +15,7 @@ mod plan;
 mod reach;
 mod run;
 mod schedule;
+mod scope;
 mod script;
 mod selection;
 mod session;
@@ -22,7 +23,7 @@ mod summary;
 mod unlock;
 mod verify;
 
-pub use event::{CheckCounts, Event, HostSummary, RoleTime, RunKind, ServiceLink, Status, Summary};
+pub use event::{CheckCounts, Event, HostSummary, Member, RoleTime, RunKind, Scope, ServiceLink, Status, Summary};
 pub use run::{Engine, observation_script};
 pub use selection::Selection;
 pub use unlock::{HostLock, LockState};

@@ -23,7 +23,7 @@ use super::schedule::{self, Ended};
 use super::selection::Selection;
 use super::session::{Session, Wires};
 use super::summary::Tally;
-use super::{Event, RunKind, changes, verify};
+use super::{Event, RunKind, changes, scope, verify};
 
 /// Connections that stay open, for the checks, although there is nothing to do on their hosts. An open connection takes about
 /// 200 KB; with many hosts the others are closed, and a check that needs one connects anew.
@@ -163,6 +163,7 @@ impl<'a> Engine<'a> {
             roles: roles.into_iter().cloned().collect(),
             started: now(),
         });
+        self.send(Event::Scope(Box::new(scope::of(self.lab, &self.selection))));
         Tally::new(self.lab, hosts, self.nodes(), kind)
     }
 

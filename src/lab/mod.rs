@@ -33,7 +33,7 @@ mod values;
 mod variables;
 mod vault;
 
-pub use model::{Check, DeclaredSecret, Handler, HandlerAction, Host, Lab, NamedSecret, Node, Os, Resource, Service};
+pub use model::{Check, DeclaredSecret, Flow, Handler, HandlerAction, Host, Lab, NamedSecret, Node, Os, Resource, Service, Source};
 pub use paths::{cache_dir, root};
 pub use problem::{Problem, Problems, nearest};
 pub use resolve::{load, peek, validate};

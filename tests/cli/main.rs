@@ -12,6 +12,7 @@ mod formats;
 mod interrupt;
 mod kill;
 mod locks;
+mod report;
 mod runs;
 mod secrecy;
 mod secrets;
