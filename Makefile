@@ -45,11 +45,12 @@ fuzz:            ## what hosts may send, by a coverage-guided fuzzer (needs a ni
 vagrant-check:   ## the Vagrantfile, where vagrant can be installed
 	tests/vagrant/run
 
-bench: build     ## the numbers of docs/benchmarks.md, beside Ansible and pyinfra (about 25 minutes)
+bench: build     ## the numbers of docs/benchmarks.md, beside Ansible and pyinfra (about 40 minutes)
 	rehearsal/install-prerequisites --bench
 	bench/no-change
 	bench/peers/run
 	bench/document
+	bench/scale
 
 install:         ## program, manual pages and completions below PREFIX (default /usr/local); DESTDIR as usual
 	@test -x $(POCLAB) || { echo "$(POCLAB) is not built: run make build first" >&2; exit 1; }

@@ -117,7 +117,7 @@ pub struct Narrow {
     #[arg(long = "role", value_name = "NAME", add = completions::roles())]
     pub roles: Vec<String>,
     /// Work on at most this many hosts at the same time
-    #[arg(long, default_value_t = 16, value_name = "N")]
+    #[arg(long, default_value_t = 32, value_name = "N")]
     pub parallel: usize,
 }
 

@@ -148,7 +148,7 @@ fn lab(
     let mut notes = Vec::new();
     let members = names::inventory(project, inventory, sink);
     let before = sink.len();
-    let flows = flows::resolve(inventory, &project.document, &members, sink);
+    let mut flows = flows::resolve(inventory, &project.document, &members, sink);
     let flows_are_right = sink.len() == before;
     let overrides = overrides::read(project, inventory, overrides, sink);
     let state_dir = state_dir(&project.root, &inventory.lab);
@@ -181,7 +181,7 @@ fn lab(
     let stand_ins = common.get("mirror").map(mirror::stand_ins).unwrap_or_default();
     let os: Vec<Os> =
         members.hosts.iter().map(|(name, _)| inventory.hosts.get(name).and_then(|host| host.os).unwrap_or(inventory.os)).collect();
-    let host_values = os.iter().enumerate().map(|(index, os)| values::host(inventory, &members, &flows, index, *os)).collect();
+    let host_values = os.iter().enumerate().map(|(index, os)| values::host(inventory, &members, &mut flows, index, *os)).collect();
     let mut resolver = Resolver {
         project,
         inventory,

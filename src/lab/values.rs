@@ -43,14 +43,14 @@ pub fn common(inventory: &Inventory, members: &Members, flows: &Flows) -> Map<St
     ])
 }
 
-/// The variable `host`.
-pub fn host(inventory: &Inventory, members: &Members, flows: &Flows, index: usize, os: Os) -> Value {
+/// The variable `host`. What `flows` has for it moves there.
+pub fn host(inventory: &Inventory, members: &Members, flows: &mut Flows, index: usize, os: Os) -> Value {
     let Some((name, address)) = members.hosts.get(index) else { return Value::Null };
     let mut host = host_value(name, &address.to_string(), inventory, &groups_of(members, index));
     host["os"] = json!(os);
     host["rehearsal"] = json!(os == Os::Rehearsal);
-    host["allow"] = flows.allow.get(index).cloned().unwrap_or_default();
-    host["published"] = flows.published.get(index).cloned().unwrap_or_default();
+    host["allow"] = flows.allow.get_mut(index).map(Value::take).unwrap_or_default();
+    host["published"] = flows.published.get_mut(index).map(Value::take).unwrap_or_default();
     host
 }
 
