@@ -4,9 +4,10 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 POCLAB := target/release/poclab
+PREFIX ?= /usr/local
 SCRIPTS := $(shell git ls-files -z 2>/dev/null | xargs -0 grep -lE '^\#!.*\b(ba|da)?sh\b' 2>/dev/null)
 
-.PHONY: help build rehearse rehearse-down test check unit lab-test fuzz vagrant-check bench prerequisites test-prerequisites schemas
+.PHONY: help build rehearse rehearse-down test check unit lab-test fuzz vagrant-check bench install prerequisites test-prerequisites schemas
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*## |^[a-z-]+: *## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -49,6 +50,16 @@ bench: build     ## the numbers of docs/benchmarks.md, beside Ansible and pyinfr
 	bench/no-change
 	bench/peers/run
 	bench/document
+
+install:         ## program, manual pages and completions below PREFIX (default /usr/local); DESTDIR as usual
+	@test -x $(POCLAB) || { echo "$(POCLAB) is not built: run make build first" >&2; exit 1; }
+	install -D -m 755 $(POCLAB) $(DESTDIR)$(PREFIX)/bin/poclab
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	$(POCLAB) man $(DESTDIR)$(PREFIX)/share/man/man1 >/dev/null
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/,bash-completion/completions zsh/site-functions fish/vendor_completions.d)
+	$(POCLAB) completions bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/poclab
+	$(POCLAB) completions zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_poclab
+	$(POCLAB) completions fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/poclab.fish
 
 prerequisites:
 	rehearsal/install-prerequisites

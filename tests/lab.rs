@@ -23,6 +23,7 @@ fn four_bare_hosts_become_a_verified_lab() {
     plan_works_on_bare_hosts(&lab);
     bootstrap_sets_up_and_verifies(&lab);
     a_second_run_changes_nothing_in_one_exec_per_host(&lab);
+    status_says_what_is_on_the_hosts(&lab);
     damage_is_named_and_repaired_exactly(&lab);
     wrong_inputs_are_named_and_the_other_hosts_finish(&lab);
 }
@@ -54,6 +55,39 @@ fn a_second_run_changes_nothing_in_one_exec_per_host(lab: &Project) {
         assert_eq!(lab.sessions(host), (connections + 1, execs + 1), "{host}: one connection with one exec");
     }
     assert_eq!(lab.poclab(&["plan"]).status.code(), Some(0));
+}
+
+/// Versions, ends of certificates and answers of links are those of real hosts; it costs one exec per host.
+fn status_says_what_is_on_the_hosts(lab: &Project) {
+    let before: Vec<_> = HOSTS.iter().map(|host| lab.sessions(host)).collect();
+    let output = lab.poclab(&["status", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(0));
+    for (host, (connections, execs)) in HOSTS.iter().zip(before) {
+        assert_eq!(lab.sessions(host), (connections + 1, execs + 1), "{host}: one connection with one exec");
+    }
+    let seen: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let host = seen["hosts"].as_array().unwrap().iter().find(|host| host["name"] == "registry").unwrap();
+    assert!(host["uptime"].as_u64().is_some_and(|seconds| seconds < 24 * 3600), "the container's age: {}", host["uptime"]);
+    let details = |kind: &str| host["details"].as_array().unwrap().iter().filter(|d| d["kind"] == kind).cloned().collect::<Vec<_>>();
+    let installed = lab.on("registry", "rpm -q --qf '%{VERSION}-%{RELEASE}' docker-ce");
+    assert!(details("package").iter().any(|d| d["name"] == "docker-ce" && d["version"] == installed.trim()), "{installed}");
+    assert!(details("unit").iter().any(|d| d["name"] == "docker" && d["state"] == "active (running, enabled)"), "{:?}", details("unit"));
+    assert!(details("container").iter().filter(|d| d["state"] == "running").count() == 2, "{:?}", details("container"));
+    let file = "/srv/registry/certs/registry.crt";
+    let certificate = details("certificate").into_iter().find(|d| d["path"] == file).unwrap();
+    let end = lab.on("registry", &format!("date -u -d \"$(openssl x509 -enddate -noout <{file} | cut -d= -f2)\" +%Y-%m-%dT%H:%M:%SZ"));
+    assert_eq!(certificate["ends"], end.trim());
+    for link in seen["links"].as_array().unwrap() {
+        assert_eq!((&link["says"], &link["certificate_ends"]), (&"answers 401 as it should".into(), &certificate["ends"]), "{link}");
+    }
+    lab.on("registry", "docker stop registry >/dev/null");
+    let output = lab.poclab(&["status", "--host", "registry", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(0), "a report");
+    let seen: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(seen["hosts"].as_array().unwrap().len(), 1);
+    let reached: Vec<_> = seen["links"].as_array().unwrap().iter().map(|link| link["reached"].as_str().unwrap()).collect();
+    assert_eq!(reached, ["no", "yes"]);
+    lab.on("registry", "docker start registry >/dev/null");
 }
 
 fn damage_is_named_and_repaired_exactly(lab: &Project) {

@@ -53,6 +53,7 @@ pub fn https_client_without_roots(name: &str, address: SocketAddr) -> Result<Cli
 fn build(builder: reqwest::blocking::ClientBuilder, name: &str, address: SocketAddr) -> Result<Client, String> {
     builder
         .tls_built_in_root_certs(false)
+        .tls_info(true)
         .resolve(name, address)
         .connect_timeout(CONNECT)
         .timeout(REQUEST)

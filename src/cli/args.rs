@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+
+use super::completions;
 
 /// Turns bare CentOS 7.6 hosts into a verified DevSecOps lab over plain SSH.
 ///
@@ -21,7 +24,7 @@ pub struct Args {
 #[derive(Debug, Clone, ClapArgs)]
 pub struct Global {
     /// The inventory: hosts, groups, variables, flow matrix [default: inventory/lab.yml; for `rehearse`: inventory/rehearsal.yml]
-    #[arg(short, long, global = true, env = "POCLAB_INVENTORY", value_name = "FILE")]
+    #[arg(short, long, global = true, env = "POCLAB_INVENTORY", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub inventory: Option<PathBuf>,
     /// How to report
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
@@ -30,7 +33,7 @@ pub struct Global {
     #[arg(short, long, global = true)]
     pub verbose: bool,
     /// Override a variable of the inventory (repeatable)
-    #[arg(short = 'e', long = "set", global = true, value_name = "NAME=VALUE", value_parser = parse_override)]
+    #[arg(short = 'e', long = "set", global = true, value_name = "NAME=VALUE", value_parser = parse_override, add = completions::variables())]
     pub overrides: Vec<(String, String)>,
     /// Pin host keys that are not known yet. A changed key is refused even then
     #[arg(long, global = true)]
@@ -71,8 +74,11 @@ pub enum Command {
     Verify(Verify),
     /// Check inventory, roles and templates without contacting anything
     Validate,
-    /// Hosts, services, links, where the credentials are; observed live
-    Status,
+    /// What is where and how it is: hosts, roles, versions, certificates, links; observed live
+    ///
+    /// A report, not a test: what differs, a certificate near its end or a link that does not answer is said and leaves the
+    /// exit code at 0. It is 4 when a host, or something on it, could not be observed.
+    Status(Status),
     /// Who holds which host; removes the locks of runs that are gone. Exit 0: no lock is left; 1: one is; 4: a host cannot be seen
     Unlock(Unlock),
     /// The lab's generated passwords, keys and certificates
@@ -83,18 +89,26 @@ pub enum Command {
     Rehearse(Rehearse),
     /// Print the script that observes a host (to read it, or to time it by itself)
     Observe(Observe),
+    /// What a kind, field, check, role, variable or secret means, where it is set and what it comes to
+    ///
+    /// Contacts nothing. Kinds, checks and their fields are explained anywhere; roles, variables and secrets in a project's folder.
+    Explain(Explain),
     /// Write the JSON schemas of the lab's files into a folder (for editors)
     Schema(Schema),
+    /// Print the completion script for a shell; it completes names of hosts, roles, checks, secrets and variables, too
+    Completions(Completions),
+    /// The manual pages: of poclab on standard output, or of all commands into a folder
+    Man(Man),
 }
 
 /// What to narrow a run to.
 #[derive(Debug, Clone, Default, ClapArgs)]
 pub struct Narrow {
     /// Only this host (repeatable)
-    #[arg(long = "host", value_name = "NAME")]
+    #[arg(long = "host", value_name = "NAME", add = completions::hosts())]
     pub hosts: Vec<String>,
     /// Only this role (repeatable)
-    #[arg(long = "role", value_name = "NAME")]
+    #[arg(long = "role", value_name = "NAME", add = completions::roles())]
     pub roles: Vec<String>,
     /// Work on at most this many hosts at the same time
     #[arg(long, default_value_t = 16, value_name = "N")]
@@ -105,11 +119,25 @@ pub struct Narrow {
 #[derive(Debug, Clone, Default, ClapArgs)]
 pub struct Checks {
     /// Only this kind of check (repeatable)
-    #[arg(long = "check", value_name = "NAME")]
+    #[arg(long = "check", value_name = "NAME", add = completions::checks())]
     pub checks: Vec<String>,
     /// Leave out checks that interrupt something (firewall reload, Docker restart)
     #[arg(long)]
     pub no_disruption: bool,
+}
+
+/// `status`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Status {
+    /// Only this host (repeatable)
+    #[arg(long = "host", value_name = "NAME", add = completions::hosts())]
+    pub hosts: Vec<String>,
+    /// Look at no more than this many hosts at the same time
+    #[arg(long, default_value_t = 16, value_name = "N")]
+    pub parallel: usize,
+    /// Do not try the links of the services
+    #[arg(long)]
+    pub no_links: bool,
 }
 
 /// `bootstrap`
@@ -137,7 +165,7 @@ pub struct Verify {
 #[derive(Debug, Clone, ClapArgs)]
 pub struct Unlock {
     /// Only this host (repeatable)
-    #[arg(long = "host", value_name = "NAME")]
+    #[arg(long = "host", value_name = "NAME", add = completions::hosts())]
     pub hosts: Vec<String>,
     /// Remove the locks of runs that may be alive as well, and end their connections
     #[arg(long)]
@@ -152,6 +180,7 @@ pub enum Secrets {
     /// Show one
     Show {
         /// Name as in `list`
+        #[arg(add = completions::secrets())]
         name: String,
         /// Print only this field (user, password, value, certificate, …)
         #[arg(long)]
@@ -160,11 +189,13 @@ pub enum Secrets {
     /// Set one; the value is read from standard input
     Set {
         /// e.g. `sudo_password_app`, `ssh_password`
+        #[arg(add = completions::secrets())]
         name: String,
     },
     /// Make a new one; the next bootstrap changes what depends on it
     Rotate {
         /// Name as in `list`
+        #[arg(add = completions::secrets())]
         name: String,
     },
 }
@@ -199,6 +230,7 @@ pub enum Rehearse {
     /// Log in to a host, or run a command there
     Ssh {
         /// Host name
+        #[arg(add = completions::hosts())]
         name: String,
         #[arg(long, value_enum, default_value_t = Backend::Containers)]
         backend: Backend,
@@ -212,6 +244,7 @@ pub enum Rehearse {
 #[derive(Debug, Clone, ClapArgs)]
 pub struct Observe {
     /// Host name
+    #[arg(add = completions::hosts())]
     pub host: String,
 }
 
@@ -221,4 +254,27 @@ pub struct Schema {
     /// Folder to write to
     #[arg(default_value = "docs/schema")]
     pub folder: PathBuf,
+}
+
+/// `explain`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Explain {
+    /// e.g. `file`, `file.mode`, `registry`, `docker_repo`, `port_matrix`; without it: everything that there is, by group
+    #[arg(value_name = "KIND|FIELD|CHECK|ROLE|VARIABLE|SECRET", add = completions::topics())]
+    pub name: Option<String>,
+}
+
+/// `completions`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Completions {
+    /// The shell
+    pub shell: Shell,
+}
+
+/// `man`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Man {
+    /// Folder to write to; made if need be
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub folder: Option<PathBuf>,
 }

@@ -2,7 +2,10 @@
 
 mod args;
 mod bootstrap;
+mod completions;
+mod explain;
 mod files;
+mod man;
 mod observe;
 mod plan;
 mod rehearse;
@@ -46,6 +49,9 @@ impl From<anyhow::Error> for Stop {
 
 /// Runs the program and returns its exit code.
 pub fn main() -> Exit {
+    if completions::answer() {
+        return Exit::Done;
+    }
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
@@ -60,12 +66,15 @@ pub fn main() -> Exit {
         Command::Plan(command) => plan::run(&args.global, command),
         Command::Verify(command) => verify::run(&args.global, command),
         Command::Validate => validate::run(&args.global),
-        Command::Status => status::run(&args.global),
+        Command::Status(command) => status::run(&args.global, command),
         Command::Unlock(command) => unlock::run(&args.global, command),
         Command::Secrets(command) => secrets::run(&args.global, command),
         Command::Rehearse(command) => rehearse::run(&args.global, command),
         Command::Observe(command) => observe::run(&args.global, command),
+        Command::Explain(command) => explain::run(&args.global, command),
         Command::Schema(command) => schema::run(command),
+        Command::Completions(command) => completions::run(command),
+        Command::Man(command) => man::run(command),
     };
     match result {
         Ok(exit) => exit,

@@ -25,11 +25,7 @@ pub fn run(global: &Global, kind: &str, narrow: &Narrow, checks: &Checks, work: 
     let policy = HostKeyPolicy { known_hosts: lab.known_hosts.clone(), accept_new: global.accept_new_host_keys };
     let connector = Ssh::new(policy, Arc::clone(&interrupted));
     let options = report::Options {
-        format: match global.format {
-            Format::Text => report::Format::Text,
-            Format::Json => report::Format::Json,
-            Format::Junit => report::Format::Junit,
-        },
+        format: format(global),
         state_dir: Some(lab.state_dir.clone()),
         kind: kind.to_owned(),
         redactor: lab.redactor.clone(),
@@ -58,8 +54,17 @@ pub fn run(global: &Global, kind: &str, narrow: &Narrow, checks: &Checks, work: 
     Ok(exit)
 }
 
+/// The report's format.
+pub fn format(global: &Global) -> report::Format {
+    match global.format {
+        Format::Text => report::Format::Text,
+        Format::Json => report::Format::Json,
+        Format::Junit => report::Format::Junit,
+    }
+}
+
 /// A flag that Ctrl-C sets; a second Ctrl-C ends the program at once.
-fn interruptible() -> Result<Arc<AtomicBool>, Stop> {
+pub fn interruptible() -> Result<Arc<AtomicBool>, Stop> {
     let flag = Arc::new(AtomicBool::new(false));
     let set = Arc::clone(&flag);
     ctrlc::set_handler(move || {

@@ -5,15 +5,16 @@ use anyhow::Context as _;
 use super::Stop;
 use super::args::Schema;
 use crate::base::Exit;
-use crate::{lab, report};
+use crate::{engine, lab, report};
 
 pub fn run(command: &Schema) -> Result<Exit, Stop> {
     std::fs::create_dir_all(&command.folder).with_context(|| format!("cannot create {}", command.folder.display()))?;
     for (name, schema) in lab::schemas() {
         write(command, name, &serde_json::to_string_pretty(&schema).context("cannot write a schema as JSON")?)?;
     }
-    let events = serde_json::to_string_pretty(&report::event_schema()).context("cannot write a schema as JSON")?;
-    write(command, "events.schema.json", &events)?;
+    for (name, schema) in [("events.schema.json", report::event_schema().to_value()), ("status.schema.json", engine::status_schema())] {
+        write(command, name, &serde_json::to_string_pretty(&schema).context("cannot write a schema as JSON")?)?;
+    }
     Ok(Exit::Done)
 }
 

@@ -24,6 +24,8 @@ pub struct Facts {
     pub system: String,
     /// `uname -r`
     pub kernel: String,
+    /// Seconds since it was started: the age of its first process, which is that of a container, too.
+    pub uptime: Option<u64>,
     /// Text of the rehearsal marker, if the host carries it.
     pub rehearsal: Option<String>,
     /// Names of the files in [`PENDING_DIR`].
@@ -43,6 +45,12 @@ pub fn fragment() -> String {
 else poclab_os=$(sed -n 's/^PRETTY_NAME="\{{0,1\}}\([^"]*\)"\{{0,1\}}$/\1/p' /etc/os-release 2>/dev/null); fi
 printf 'system=%s\n' "$poclab_os"
 printf 'kernel=%s\n' "$(uname -r)"
+if [ -r /proc/uptime ] && [ -r /proc/1/stat ]; then
+  # Field 22: ticks (100 per second) from the machine's start to the process'; its name may hold blanks, so count from behind it.
+  read -r poclab_up poclab_f </proc/uptime; read -r poclab_f </proc/1/stat
+  set -f; set -- ${{poclab_f##*)}}; set +f
+  printf 'uptime=%s\n' "$((${{poclab_up%%.*}} - ${{20}} / 100))"
+fi
 if [ -r {marker} ]; then printf 'rehearsal=%s\n' "$(head -n 1 {marker})"; fi
 for poclab_f in {pending}/*; do [ -e "$poclab_f" ] && printf 'pending=%s\n' "${{poclab_f##*/}}"; done
 for poclab_f in {unfinished} /var/lib/poclab/*.new; do [ -e "$poclab_f" ] && echo unfinished=yes; done
@@ -71,6 +79,7 @@ pub fn parse(text: &str) -> Facts {
     facts.unfinished = single.remove("unfinished").is_some();
     facts.system = single.remove("system").unwrap_or_default();
     facts.kernel = single.remove("kernel").unwrap_or_default();
+    facts.uptime = single.remove("uptime").and_then(|seconds| seconds.parse().ok());
     facts.rehearsal = single.remove("rehearsal");
     facts
 }
@@ -117,5 +126,7 @@ mod tests {
         assert!(out.status.success());
         let facts = parse(&String::from_utf8_lossy(&out.stdout));
         assert!(!facts.system.is_empty() && !facts.kernel.is_empty());
+        let machine: f64 = std::fs::read_to_string("/proc/uptime").unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert!(facts.uptime.is_some_and(|seconds| seconds > 0 && seconds as f64 <= machine), "{facts:?}");
     }
 }

@@ -10,8 +10,8 @@ use rayon::prelude::*;
 
 use crate::base::frame::ScriptBuilder;
 use crate::base::{Exit, now};
-use crate::lab::{Host, Lab};
-use crate::ssh::{Connector, SshError};
+use crate::lab::Lab;
+use crate::ssh::Connector;
 
 use super::apply::{self, HostRun};
 use super::hold::Hold;
@@ -119,11 +119,6 @@ impl<'a> Engine<'a> {
         self.finish(tally, exit)
     }
 
-    /// Observes the hosts and nothing else.
-    pub fn observe(&self) -> Vec<(&'a Host, Result<Observation, String>)> {
-        self.look(&self.hosts(), false).into_iter().map(|(host, seen)| (&self.lab.hosts[host], seen.map(|run| run.observation))).collect()
-    }
-
     pub(super) fn hosts(&self) -> Vec<usize> {
         (0..self.lab.hosts.len()).filter(|&h| Selection::wants(&self.selection.hosts, &self.lab.hosts[h].name)).collect()
     }
@@ -175,18 +170,7 @@ impl<'a> Engine<'a> {
             let host = &self.lab.hosts[h];
             let nodes = self.nodes_on(h);
             let mut session = Session::new(host, self.wires());
-            let mut script = Session::script();
-            observe::add_fragments(&mut script, self.lab, &nodes);
-            let seen = session
-                .run(script, Vec::new(), &mut |_| {}, &mut |_| {})
-                .map_err(|error: SshError| error.to_string())
-                .and_then(|(frames, output)| {
-                    observe::read(self.lab, &nodes, &frames).map_err(|error| {
-                        let last = String::from_utf8_lossy(&output.stderr);
-                        format!("{error} (exit status {}): {}", output.status, last.lines().last().unwrap_or_default())
-                    })
-                })
-                .and_then(|observation| observation.facts.fits(host).map(|()| observation));
+            let seen = observe::host(self.lab, &nodes, &mut session).map(|(observation, _)| observation);
             match &seen {
                 Ok(observation) => self.send(Event::Observed {
                     host: host.name.clone(),
@@ -205,10 +189,15 @@ impl<'a> Engine<'a> {
             let hold = |observation: &Observation| Hold::new(Arc::clone(&claim), &observation.facts);
             (h, seen.map(|observation| HostRun { session, reported: BTreeSet::new(), hold: hold(&observation), observation }))
         };
+        self.on_hosts(hosts, look_at)
+    }
+
+    /// Work on hosts, on at most `parallel` of them at the same time.
+    pub(super) fn on_hosts<T: Send>(&self, hosts: &[usize], work: impl Fn(&usize) -> T + Sync + Send) -> Vec<T> {
         match rayon::ThreadPoolBuilder::new().num_threads(self.parallel.clamp(1, hosts.len().max(1))).build() {
             // One host at a time: of a larger piece, all would wait behind one that does not answer.
-            Ok(pool) => pool.install(|| hosts.par_iter().with_max_len(1).map(look_at).collect()),
-            Err(_) => hosts.iter().map(look_at).collect(),
+            Ok(pool) => pool.install(|| hosts.par_iter().with_max_len(1).map(work).collect()),
+            Err(_) => hosts.iter().map(work).collect(),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::lab::{Check, Lab};
 use super::reach::HostReach;
 use super::selection::Selection;
 use super::session::Wires;
-use super::{Event, Status};
+use super::{Event, LastChecks, Status};
 
 /// What the checks came to: lines of their reports.
 #[derive(Debug, Clone, Default)]
@@ -109,9 +109,14 @@ pub fn remember(lab: &Lab, result: &Result) -> anyhow::Result<()> {
     std::fs::rename(&temporary, &file).with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// When the lab's checks last passed, if that was their last complete run and they are still the same checks.
-pub fn passed_at(lab: &Lab) -> Option<String> {
+/// The lab's last complete verification, if there was one.
+pub fn last(lab: &Lab) -> Option<LastChecks> {
     let record: Record = serde_json::from_slice(&std::fs::read(record_file(lab)).ok()?).ok()?;
     let same = record.checks == lab.checks.iter().map(label).collect::<Vec<_>>();
-    (record.passed && same).then_some(record.at)
+    Some(LastChecks { passed: record.passed, at: record.at, same })
+}
+
+/// When the lab's checks last passed, if that was their last complete run and they are still the same checks.
+pub fn passed_at(lab: &Lab) -> Option<String> {
+    last(lab).filter(|last| last.passed && last.same).map(|last| last.at)
 }

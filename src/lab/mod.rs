@@ -10,6 +10,7 @@ mod document;
 mod entry;
 mod flows;
 mod inventory;
+pub mod manual;
 mod mirror;
 mod model;
 mod named;
@@ -33,7 +34,8 @@ mod values;
 mod variables;
 mod vault;
 
-pub use model::{Check, DeclaredSecret, Handler, HandlerAction, Host, Lab, NamedSecret, Node, Os, Resource, Service};
+pub use manual::names_of;
+pub use model::{Check, DeclaredSecret, Handler, HandlerAction, Host, Lab, NamedSecret, Node, Os, Probe, Resource, Service};
 pub use paths::{cache_dir, root};
 pub use problem::{Problem, Problems, nearest};
 pub use resolve::{load, peek, validate};

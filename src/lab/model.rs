@@ -61,6 +61,17 @@ pub struct Service {
     pub url: String,
     /// How to get in: names of secrets (`poclab secrets show registry_push`), never the secrets.
     pub login: Option<String>,
+    /// What `poclab status` asks for; `None` = the url itself, and every answer below 500 is good.
+    pub probe: Option<Probe>,
+}
+
+/// A request, without a login, that shows whether a service is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// Path to ask for.
+    pub path: String,
+    /// HTTP status that must come back.
+    pub status: u16,
 }
 
 /// What system the inventory says a host runs; checked against the host before anything is changed.

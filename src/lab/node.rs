@@ -9,11 +9,11 @@ use tera::Context;
 use super::document::join;
 use super::entry;
 use super::flows::wrong;
-use super::model::{Check, Handler, HandlerAction, Os, Resource, Service};
+use super::model::{Check, Handler, HandlerAction, Os, Probe, Resource, Service};
 use super::network::Port;
 use super::problem::Sink;
 use super::project::RoleFile;
-use super::resolve::{Plan, Resolver};
+use super::resolve::{Plan, Resolver, Watched};
 use super::role::Role;
 use super::schema::Flavour;
 use super::values;
@@ -157,8 +157,10 @@ impl<'a> Resolver<'a> {
                 };
                 let (name, url) = (field("name", &service.name, sink), field("url", &service.url, sink));
                 let login = service.login.as_ref().map(|login| field("login", login, sink));
+                let path = service.probe.as_ref().map(|probe| (field("probe/path", &probe.path, sink), probe.status));
+                let probe = path.and_then(|(path, status)| Some(Probe { path: path?, status }));
                 if let (Some(name), Some(url)) = (name, url) {
-                    work.services.push(Service { name, host: host.to_owned(), url, login: login.flatten() });
+                    work.services.push(Service { name, host: host.to_owned(), url, login: login.flatten(), probe });
                 }
             });
         }
@@ -171,6 +173,11 @@ impl<'a> Resolver<'a> {
             }
         }
         checks(self, role, Some(host), node, secrets, &mut work, sink);
+        if let Some(watch) = self.watch
+            && let Some((value, origin)) = node.scope.watched(&watch.name)
+        {
+            watch.seen.borrow_mut().push(Watched { role: role.to_owned(), host: host.to_owned(), value, origin });
+        }
         work
     }
 }

@@ -32,7 +32,8 @@ pub fn read(project: &Project, inventory: &Inventory, overrides: &[(String, Stri
     vars
 }
 
-fn value(text: &str) -> Value {
+/// A value from the command line.
+pub fn value(text: &str) -> Value {
     if text.starts_with(['[', '{', '"', '\'']) && !text.starts_with("{{") && !text.starts_with("{%") {
         let parsed = Document::parse("--set", &format!("value: {text}"), &mut Vec::new());
         return parsed.and_then(|document| document.value.get("value").cloned()).unwrap_or_else(|| Value::String(text.to_owned()));

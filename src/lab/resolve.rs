@@ -1,5 +1,6 @@
 //! From the project's files to the resolved [`Lab`].
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -32,14 +33,52 @@ pub fn peek(inventory: &Path) -> Result<(String, PathBuf), Problems> {
 ///
 /// `overrides` are variables that win over all others (`--set name=value`).
 pub fn load(inventory: &Path, vault: &mut dyn Vault, overrides: &[(String, String)]) -> Result<Lab, Problems> {
-    resolve(inventory, vault, overrides, false)
+    resolve(inventory, vault, overrides, false, None)
 }
 
 /// Checks all files of a lab; needs no secrets, no mirror and no connection, and writes nothing.
 ///
 /// The lab has placeholders for secrets; [`Lab::notes`] says what could not be checked.
 pub fn validate(inventory: &Path, overrides: &[(String, String)]) -> Result<Lab, Problems> {
-    resolve(inventory, &mut Placeholder::default(), overrides, true)
+    resolve(inventory, &mut Placeholder::default(), overrides, true, None)
+}
+
+/// What a variable comes to for every role on every host that knows it; offline, as [`validate`], and without secrets.
+pub(super) fn watch(inventory: &Path, overrides: &[(String, String)], name: &str) -> Result<Vec<Watched>, Problems> {
+    let watch = Watch { name: name.to_owned(), seen: RefCell::default() };
+    let lab = resolve(inventory, &mut Placeholder::default(), overrides, true, Some(&watch))?;
+    let clean = |seen: Watched| Watched { value: seen.value.map(|value| redacted_value(&value, &lab.redactor)), ..seen };
+    Ok(watch.seen.into_inner().into_iter().map(clean).collect())
+}
+
+/// A variable that is watched while a lab is resolved.
+pub(super) struct Watch {
+    /// Its name.
+    pub name: String,
+    /// What was seen.
+    pub seen: RefCell<Vec<Watched>>,
+}
+
+/// What a watched variable came to.
+#[derive(Debug, Clone)]
+pub(super) struct Watched {
+    pub role: String,
+    pub host: String,
+    /// `Err`: why it is not shown.
+    pub value: Result<Value, String>,
+    /// Where it is set.
+    pub origin: String,
+}
+
+fn redacted_value(value: &Value, redactor: &Redactor) -> Value {
+    match value {
+        Value::String(text) => Value::String(redactor.redact(text)),
+        Value::Array(items) => items.iter().map(|item| redacted_value(item, redactor)).collect(),
+        Value::Object(map) => {
+            map.iter().map(|(key, item)| (redactor.redact(key), redacted_value(item, redactor))).collect::<Map<_, _>>().into()
+        }
+        other => other.clone(),
+    }
 }
 
 fn state_dir(root: &Path, lab: &str) -> PathBuf {
@@ -63,9 +102,17 @@ pub(super) struct Resolver<'a> {
     /// Whether the mirror is not there and its values are made up as they are asked for.
     pub mirror_made_up: bool,
     pub ca_pem: String,
+    /// A variable that somebody wants to know about.
+    pub watch: Option<&'a Watch>,
 }
 
-fn resolve(file: &Path, vault: &mut dyn Vault, overrides: &[(String, String)], offline: bool) -> Result<Lab, Problems> {
+fn resolve(
+    file: &Path,
+    vault: &mut dyn Vault,
+    overrides: &[(String, String)],
+    offline: bool,
+    watch: Option<&Watch>,
+) -> Result<Lab, Problems> {
     let mut sink = Sink::default();
     let project = Project::read(file, &mut sink);
     for (name, role) in &project.roles {
@@ -75,7 +122,7 @@ fn resolve(file: &Path, vault: &mut dyn Vault, overrides: &[(String, String)], o
     }
     let mut known = Vec::new();
     let checked =
-        project.inventory.as_ref().and_then(|inventory| lab(&project, inventory, vault, overrides, offline, &mut known, &mut sink));
+        project.inventory.as_ref().and_then(|inventory| lab(&project, inventory, vault, overrides, offline, watch, &mut known, &mut sink));
     let redactor = redactor(&known, vault);
     match sink.finish(checked) {
         Ok(mut lab) => {
@@ -86,12 +133,14 @@ fn resolve(file: &Path, vault: &mut dyn Vault, overrides: &[(String, String)], o
     }
 }
 
+#[allow(clippy::too_many_arguments, reason = "each is one of the inputs that `resolve` has")]
 fn lab(
     project: &Project,
     inventory: &Inventory,
     vault: &mut dyn Vault,
     overrides: &[(String, String)],
     offline: bool,
+    watch: Option<&Watch>,
     known: &mut Vec<(String, Secret)>,
     sink: &mut Sink,
 ) -> Option<Lab> {
@@ -143,6 +192,7 @@ fn lab(
         known: std::mem::take(known),
         mirror_made_up,
         ca_pem: ca_pem.clone(),
+        watch,
     };
     let mut work = node::work(&mut resolver, &plan, vault, sink);
     *known = resolver.known;

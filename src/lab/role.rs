@@ -13,7 +13,6 @@ use super::named::Named;
 #[schemars(title = "poclab role")]
 pub struct Role {
     /// What it is for, in one line.
-    #[allow(dead_code, reason = "for readers and editors")]
     pub description: String,
     /// Roles that the same host must have and that are done before.
     #[serde(default)]
@@ -109,9 +108,22 @@ pub struct Service {
     /// How to get in, without any secret: `poclab secrets show registry_push`.
     #[serde(default)]
     pub login: Option<String>,
+    /// What `poclab status` asks for. Default: the url itself, and every answer below 500 is good.
+    #[serde(default)]
+    pub probe: Option<Probe>,
     /// Only if this is true: one `{{ expression }}`.
     #[serde(default)]
     pub when: Option<Condition>,
+}
+
+/// A request, without a login, that shows whether a service is there.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// Path to ask for, e.g. `/v2/`.
+    pub path: String,
+    /// HTTP status that must come back, e.g. 401 from a service that wants a login.
+    pub status: u16,
 }
 
 /// `true`, `false` or one `{{ expression }}`.

@@ -1,6 +1,6 @@
 //! The variables of one role on one host: resolved when they are needed, each once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -112,6 +112,44 @@ impl<'a> Scope<'a> {
             self.context.remove("item");
         }
         result
+    }
+
+    /// What a variable comes to and where it is set; `None` when there is none of that name. What is made of secrets, or of
+    /// a mirror that is not there, is `Err` with the reason.
+    pub fn watched(&mut self, name: &str) -> Option<(Result<Value, String>, String)> {
+        let raw = self.raw.0.get(name)?.clone();
+        let mut roots = BTreeSet::new();
+        self.roots(&raw.value, &mut roots);
+        let origin = if raw.at.document.text.is_empty() { raw.at.document.file.clone() } else { raw.at.document.origin(&raw.at.pointer) };
+        if roots.contains("secrets") || roots.contains("certs") {
+            return Some((Err("not shown: it is made of secrets".to_owned()), origin));
+        }
+        if self.mirror_made_up && roots.contains("mirror") {
+            return Some((Err("not known: it comes from the mirror, which is not there".to_owned()), origin));
+        }
+        let mut sink = Sink::default();
+        self.variable(&raw.at, name, &mut sink);
+        let value = self.context.get(name).cloned();
+        Some((value.ok_or_else(|| "not known: it is wrong (poclab validate)".to_owned()), origin))
+    }
+
+    /// The names that a value is made of, through other variables too.
+    fn roots(&self, value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::String(text) => {
+                for path in self.templates.variables_of_text(text).unwrap_or_default() {
+                    let root = ast::root(&path).to_owned();
+                    if found.insert(root.clone())
+                        && let Some(raw) = self.raw.0.get(&root)
+                    {
+                        self.roots(&raw.value, found);
+                    }
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.roots(item, found)),
+            Value::Object(map) => map.values().for_each(|item| self.roots(item, found)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
     }
 
     /// Whether a text uses the variable `item`.

@@ -2,6 +2,8 @@
 //!
 //! An event is turned into JSON, every string in it is cleaned, and it is read back: so a new field cannot be forgotten.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::base::Redactor;
@@ -24,6 +26,29 @@ pub(super) fn event(event: &Event, redactor: &Redactor) -> Event {
     });
     // Nothing of an event that cannot be cleaned may be shown.
     cleaned.unwrap_or_else(|| Event::Note { text: "an event could not be shown (please report this as a defect)".to_owned() })
+}
+
+/// A report whose texts are all free ones.
+pub(super) fn value<T: Serialize + DeserializeOwned>(report: &T, redactor: &Redactor) -> Result<T, String> {
+    let unclean =
+        |error: serde_json::Error| format!("the report could not be cleaned of secrets (please report this as a defect): {error}");
+    let mut value = serde_json::to_value(report).map_err(unclean)?;
+    walk_texts(&mut value, redactor);
+    serde_json::from_value(value).map_err(unclean)
+}
+
+/// As [`walk`], but closed lists of words are left alone: a secret that happens to be `no` must not change them.
+fn walk_texts(value: &mut Value, redactor: &Redactor) {
+    match value {
+        Value::Object(fields) => {
+            fields
+                .iter_mut()
+                .filter(|(key, _)| !matches!(key.as_str(), "kind" | "reached"))
+                .for_each(|(_, field)| walk_texts(field, redactor));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| walk_texts(item, redactor)),
+        other => walk(other, redactor),
+    }
 }
 
 fn walk(value: &mut Value, redactor: &Redactor) {

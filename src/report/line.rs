@@ -16,7 +16,7 @@ pub(super) enum Tone {
 }
 
 impl Tone {
-    fn codes(self) -> &'static str {
+    pub fn codes(self) -> &'static str {
         match self {
             Tone::Plain => "",
             Tone::Title => "\x1b[1m",

@@ -6,9 +6,12 @@ mod json;
 mod junit;
 mod line;
 mod log;
+mod manual;
 mod narrator;
+mod page;
 mod plain;
 mod print;
+mod status;
 mod summary;
 mod terminal;
 
@@ -31,7 +34,9 @@ use crate::base::Redactor;
 use crate::engine::Event;
 
 pub use json::schema as event_schema;
+pub use manual::{print_contents, print_pages};
 pub use print::{print_error, print_lines, print_notice, print_problems, print_prompt, print_table, print_text};
+pub use status::print_status;
 
 /// How often a live view is drawn again when nothing happens.
 const TICK: Duration = Duration::from_millis(200);

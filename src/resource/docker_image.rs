@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Action, Change, Kind, Reply, State};
+use super::{Action, Change, Detail, Kind, Reply, State};
 use crate::base::{Payload, quote};
 
 /// An image that a host has, loaded from an archive of the control machine or pulled from a registry.
@@ -157,6 +157,10 @@ impl Kind for Spec {
             }
         }
         if changes.is_empty() { State::InSync } else { State::Drift(changes) }
+    }
+
+    fn details(&self, observed: &Self::Observed) -> Vec<Detail> {
+        observed.iter().map(|image| Detail::Image { reference: self.reference.clone(), id: image.id.clone() }).collect()
     }
 
     fn apply(&self, _observed: &Self::Observed) -> Vec<Action> {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use similar::TextDiff;
 
 use super::script::{self, Entry, NewFile, What};
-use super::{Action, Change, Content, Kind, Reply, State};
+use super::{Action, Certificate, Change, Content, Detail, Kind, Reply, State};
 use crate::base::quote;
 
 /// Files that are larger than this are not fetched to show a diff, in bytes.
@@ -198,6 +198,16 @@ impl Kind for Spec {
             }
         };
         if changes.is_empty() { State::InSync } else { State::Drift(changes) }
+    }
+
+    /// The hash says that the file holds what is wanted, so the wanted text is the observed one. A sensitive file that
+    /// differs is not fetched, so nothing is said about it.
+    fn details(&self, observed: &Self::Observed) -> Vec<Detail> {
+        let same = observed.sha256.as_deref() == Some(script::sha256(self.wanted().as_bytes()).as_str());
+        let text = if same { Some(self.wanted()) } else { observed.text.as_deref() };
+        let certificates = text.map(Certificate::all_in).unwrap_or_default();
+        let detail = |found: Certificate| Detail::Certificate { path: self.path.clone(), subject: found.subject, ends: found.ends };
+        certificates.into_iter().map(detail).collect()
     }
 
     fn apply(&self, observed: &Self::Observed) -> Vec<Action> {

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::Detail;
 use crate::base::Payload;
 
 /// What an observation fragment printed.
@@ -105,6 +106,12 @@ pub trait Kind: DeserializeOwned + JsonSchema + Clone + Send + Sync {
 
     /// Desired against observed. Pure.
     fn diff(&self, observed: &Self::Observed) -> State;
+
+    /// What people want to know about it on day two: versions, states, ends. From what was observed, never from the spec.
+    fn details(&self, observed: &Self::Observed) -> Vec<Detail> {
+        let _ = observed;
+        Vec::new()
+    }
 
     /// The steps that turn `observed` into the desired state; only called when `diff` says `Drift`.
     fn apply(&self, observed: &Self::Observed) -> Vec<Action>;

@@ -6,6 +6,7 @@
 pub mod command;
 pub mod confirm;
 pub mod container;
+mod detail;
 pub mod directory;
 pub mod docker_image;
 pub mod docker_ports;
@@ -34,5 +35,6 @@ pub mod user;
 pub mod yum_repo;
 pub mod yum_repos_only;
 
+pub use detail::{Certificate, Detail};
 pub use kind::{Action, Assessment, Change, Content, Kind, Reply, State};
 pub use registry::{NAMES, Spec};

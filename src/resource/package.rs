@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::file::Presence;
 use super::rpm_version::compare;
-use super::{Action, Change, Kind, Reply, State};
+use super::{Action, Change, Detail, Kind, Reply, State};
 use crate::base::quote;
 
 /// One RPM package (`name`), or several that yum handles in one transaction (`items`).
@@ -181,6 +181,11 @@ impl Kind for Spec {
             Change::new(if several { format!("{}: {reason}", item.name) } else { reason })
         };
         State::Drift(needs.iter().map(change).collect())
+    }
+
+    fn details(&self, observed: &Self::Observed) -> Vec<Detail> {
+        let installed = self.all().into_iter().zip(observed).filter(|(_, versions)| !versions.is_empty());
+        installed.map(|(item, versions)| Detail::Package { name: item.name, version: versions.join(" and ") }).collect()
     }
 
     fn apply(&self, observed: &Self::Observed) -> Vec<Action> {

@@ -2,7 +2,7 @@
 
 use schemars::Schema;
 
-use super::{Assessment, Kind, Reply, State};
+use super::{Assessment, Detail, Kind, Reply, State};
 
 macro_rules! kinds {
     ($($module:ident),* $(,)?) => {
@@ -66,6 +66,14 @@ macro_rules! kinds {
                     None => Vec::new(),
                 }
             }
+
+            /// What else was seen of these resources, all of one kind; nothing of those that could not be looked at.
+            pub fn details(specs: &[&Spec], reply: &Reply) -> Vec<Detail> {
+                match specs.first() {
+                    $(Some(Spec::$module(_)) => details(&specs.iter().filter_map(|s| match s { Spec::$module(spec) => Some(spec), _ => None }).collect::<Vec<&super::$module::Spec>>(), reply),)*
+                    None => Vec::new(),
+                }
+            }
         }
     };
 }
@@ -124,4 +132,12 @@ fn assess<K: Kind>(specs: &[&K], reply: &Reply) -> Vec<Assessment> {
             }
         })
         .collect()
+}
+
+fn details<K: Kind>(specs: &[&K], reply: &Reply) -> Vec<Detail> {
+    if reply.status != 0 {
+        return Vec::new();
+    }
+    let parsed = specs.iter().zip(K::parse(specs, reply));
+    parsed.filter_map(|(spec, seen)| Some(spec.details(&seen.ok()?))).flatten().collect()
 }

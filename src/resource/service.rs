@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::yum_repo::yes;
-use super::{Action, Change, Kind, Reply, State};
+use super::{Action, Change, Detail, Kind, Reply, State};
 use crate::base::quote;
 
 /// A systemd unit.
@@ -148,6 +148,19 @@ impl Kind for Spec {
             }
         }
         if changes.is_empty() { State::InSync } else { State::Drift(changes) }
+    }
+
+    fn details(&self, observed: &Self::Observed) -> Vec<Detail> {
+        let state = if observed.found() {
+            let load = if observed.load == "loaded" { "" } else { observed.load.as_str() };
+            let more = [observed.sub.as_str(), observed.file.as_str(), load]
+                .into_iter()
+                .filter(|word| !word.is_empty() && *word != observed.active);
+            format!("{} ({})", observed.active, more.collect::<Vec<_>>().join(", "))
+        } else {
+            "no such unit".to_owned()
+        };
+        vec![Detail::Unit { name: self.name.clone(), state, good: self.diff(observed) == State::InSync }]
     }
 
     fn apply(&self, observed: &Self::Observed) -> Vec<Action> {

@@ -55,7 +55,17 @@ fn a_reader_that_goes_away_harms_nothing() {
 #[test]
 fn no_escape_bytes_where_no_terminal_is() {
     let lab = Lab::new();
-    for words in ["plan", "bootstrap -v", "plan --format json", "verify --format junit", "status", "secrets list", "--help", "bootstrp"] {
+    for words in [
+        "plan",
+        "bootstrap -v",
+        "plan --format json",
+        "verify --format junit",
+        "status --no-links",
+        "explain",
+        "secrets list",
+        "--help",
+        "bootstrp",
+    ] {
         let ran = lab.poclab(words).env("TERM", "xterm-256color").run();
         assert!(!ran.all().contains('\x1b') && !ran.all().contains('\r'), "{words}: {ran}");
     }

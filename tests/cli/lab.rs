@@ -271,6 +271,7 @@ macro_rules! same {
         settings.add_filter(r"\b(\w+)( \[time\])?, (\d+) changed", "$1 [time], $3 changed");
         settings.add_filter(r"\b(\w+) FAILED( after \[time\])?(\n|;)", "$1 FAILED after [time]$3");
         settings.add_filter(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "[moment]");
+        settings.add_filter(r", up \d+ (d \d+ h|h \d+ min|min)\b", ", up [time]");
         // Two runs of the same second have names of their own.
         settings.add_filter(r"\d{8}T\d{6}Z-([a-z]+)(-\d+)?\.jsonl", "[moment]-$1.jsonl");
         settings.add_filter(r"sha256 [0-9a-f]{12} instead of [0-9a-f]{12}", "sha256 [hash] instead of [hash]");

@@ -6,6 +6,7 @@
 mod lab;
 
 mod command_line;
+mod explain;
 mod failures;
 mod files;
 mod formats;
@@ -15,3 +16,5 @@ mod locks;
 mod runs;
 mod secrecy;
 mod secrets;
+mod shells;
+mod status;

@@ -66,17 +66,6 @@ fn a_variable_is_overridden_for_one_run() {
 }
 
 #[test]
-fn status_says_what_is_where() {
-    let lab = Lab::bootstrapped();
-    same!(lab.poclab("status").exits(0));
-    lab.write("hosts/db/etc/motd", "hello\n");
-    lab.write("hosts/web/down", "no route to host\n");
-    same!(lab.poclab("status").exits(4));
-    let json: serde_json::Value = serde_json::from_str(&lab.poclab("status --format json").exits(4).stdout).unwrap();
-    assert_eq!(json["hosts"][1]["changed"], 1);
-}
-
-#[test]
 fn the_script_that_observes_a_host_can_be_read_and_run() {
     let lab = Lab::bootstrapped();
     let ran = lab.poclab("observe web").exits(0);

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Action, Content, Kind, Reply, State};
+use super::{Action, Content, Detail, Kind, Reply, State};
 use crate::base::quote;
 pub use inspect::{Found, Observed};
 
@@ -207,6 +207,28 @@ impl Kind for Spec {
 
     fn diff(&self, observed: &Observed) -> State {
         diff::state(self, observed)
+    }
+
+    fn details(&self, observed: &Observed) -> Vec<Detail> {
+        let Some(found) = &observed.container else {
+            return vec![Detail::Container {
+                name: self.name.clone(),
+                state: "absent".to_owned(),
+                image: String::new(),
+                version: None,
+                good: false,
+            }];
+        };
+        let run = &found.state;
+        let state = match (run.running, run.restarting, run.paused) {
+            (_, true, _) => format!("restarting (exit status {})", run.exit_code),
+            (true, _, true) => "paused".to_owned(),
+            (true, ..) => "running".to_owned(),
+            _ => format!("stopped (exit status {})", run.exit_code),
+        };
+        let version = found.config.labels.as_ref().and_then(|labels| labels.get("org.opencontainers.image.version")).cloned();
+        let good = self.diff(observed) == State::InSync;
+        vec![Detail::Container { name: self.name.clone(), state, image: found.config.image.clone(), version, good }]
     }
 
     fn apply(&self, observed: &Observed) -> Vec<Action> {
