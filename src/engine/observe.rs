@@ -8,6 +8,7 @@ use crate::resource;
 use crate::resource::{Assessment, Detail, Reply, Spec, State};
 
 use super::facts::{self, Facts};
+use super::session::Session;
 
 /// Address of a resource: index of its node in the lab, index in the node.
 pub type Place = (usize, usize);
@@ -44,6 +45,23 @@ pub fn add_fragments(script: &mut ScriptBuilder, lab: &Lab, nodes: &[usize]) {
         let specs: Vec<&Spec> = resources.iter().map(|(_, resource)| &resource.spec).collect();
         script.fragment(kind, &Spec::observe(&specs));
     }
+}
+
+/// One look at a host, in one exec; also the frames, for what an observation does not keep.
+pub fn host(lab: &Lab, nodes: &[usize], session: &mut Session) -> Result<(Observation, Vec<Frame>), String> {
+    let mut script = Session::script();
+    add_fragments(&mut script, lab, nodes);
+    let run = session.run(script, Vec::new(), &mut |_| {}, &mut |_| {});
+    let (frames, output) = run.map_err(|error| match error.remedy() {
+        Some(remedy) => format!("{error}; {remedy}"),
+        None => error.to_string(),
+    })?;
+    let observation = read(lab, nodes, &frames).map_err(|error| {
+        let last = String::from_utf8_lossy(&output.stderr);
+        format!("{error} (exit status {}): {}", output.status, last.lines().last().unwrap_or_default())
+    })?;
+    observation.facts.fits(session.host)?;
+    Ok((observation, frames))
 }
 
 /// What else the frames of [`add_fragments`] tell: versions, states, ends of certificates.

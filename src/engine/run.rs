@@ -8,11 +8,10 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use crate::base::frame::{Frame, ScriptBuilder};
+use crate::base::frame::ScriptBuilder;
 use crate::base::{Exit, now};
 use crate::lab::Lab;
-use crate::resource::Detail;
-use crate::ssh::{Connector, SshError};
+use crate::ssh::Connector;
 
 use super::apply::{self, HostRun};
 use super::hold::Hold;
@@ -61,8 +60,6 @@ fn nodes_of(lab: &Lab, host: usize) -> Vec<usize> {
     (0..lab.nodes.len()).filter(|&n| lab.nodes[n].host == host).collect()
 }
 
-/// What one look brought, with the details.
-pub(super) type Sight = (Observation, Vec<Detail>);
 pub(super) type Slot<'a> = Mutex<Option<HostRun<'a>>>;
 
 impl<'a> Engine<'a> {
@@ -123,14 +120,6 @@ impl<'a> Engine<'a> {
         self.finish(tally, exit)
     }
 
-    /// Observes these hosts and nothing else.
-    pub(super) fn look_with_details(&self, hosts: &[usize]) -> Vec<(usize, Result<Sight, String>)> {
-        self.across(hosts, |&host| {
-            let seen = self.look_at(host, &mut Session::new(&self.lab.hosts[host], self.wires()));
-            (host, seen.map(|(observation, frames)| (observation, observe::details(self.lab, &self.nodes_on(host), &frames))))
-        })
-    }
-
     pub(super) fn hosts(&self) -> Vec<usize> {
         (0..self.lab.hosts.len()).filter(|&h| Selection::wants(&self.selection.hosts, &self.lab.hosts[h].name)).collect()
     }
@@ -174,24 +163,6 @@ impl<'a> Engine<'a> {
         Tally::new(self.lab, hosts, self.nodes(), kind)
     }
 
-    /// One look at a host: one exec.
-    fn look_at(&self, host: usize, session: &mut Session<'a>) -> Result<(Observation, Vec<Frame>), String> {
-        let nodes = self.nodes_on(host);
-        let mut script = Session::script();
-        observe::add_fragments(&mut script, self.lab, &nodes);
-        let run = session.run(script, Vec::new(), &mut |_| {}, &mut |_| {});
-        let (frames, output) = run.map_err(|error: SshError| match error.remedy() {
-            Some(remedy) => format!("{error}; {remedy}"),
-            None => error.to_string(),
-        })?;
-        let observation = observe::read(self.lab, &nodes, &frames).map_err(|error| {
-            let last = String::from_utf8_lossy(&output.stderr);
-            format!("{error} (exit status {}): {}", output.status, last.lines().last().unwrap_or_default())
-        })?;
-        observation.facts.fits(&self.lab.hosts[host])?;
-        Ok((observation, frames))
-    }
-
     /// Looks at hosts; connections are only kept where `more` is to come.
     fn look(&self, hosts: &[usize], more: bool) -> Vec<(usize, Result<HostRun<'a>, String>)> {
         let idle = AtomicUsize::new(0);
@@ -200,7 +171,8 @@ impl<'a> Engine<'a> {
             let (started, asked) = (Instant::now(), clock::now());
             let host = &self.lab.hosts[h];
             let mut session = Session::new(host, self.wires());
-            let seen = self.look_at(h, &mut session).map(|(observation, _)| observation);
+            let nodes = self.nodes_on(h);
+            let seen = observe::host(self.lab, &nodes, &mut session).map(|(observation, _)| observation);
             let warning = seen.as_ref().ok().and_then(|o| clock::off(asked, o.facts.clock?, clock::now())).map(clock::warning);
             match &seen {
                 Ok(observation) => self.send(Event::Observed {
@@ -215,7 +187,6 @@ impl<'a> Engine<'a> {
             if let Some(warning) = &warning {
                 self.send(Event::HostWarning { host: host.name.clone(), warning: warning.clone() });
             }
-            let nodes = self.nodes_on(h);
             let waits = |seen: &Observation| nodes.iter().any(|&n| !plan::node(self.lab, n, seen).is_done());
             let keep = more && seen.as_ref().is_ok_and(|seen| waits(seen) || idle.fetch_add(1, Ordering::Relaxed) < IDLE_CONNECTIONS);
             if !keep {
@@ -224,11 +195,11 @@ impl<'a> Engine<'a> {
             let hold = |observation: &Observation| Hold::new(Arc::clone(&claim), &observation.facts);
             (h, seen.map(|observation| HostRun { session, reported: BTreeSet::new(), hold: hold(&observation), observation, warning }))
         };
-        self.across(hosts, look_at)
+        self.on_hosts(hosts, look_at)
     }
 
     /// Work on hosts, on at most `parallel` of them at the same time.
-    fn across<T: Send>(&self, hosts: &[usize], work: impl Fn(&usize) -> T + Sync + Send) -> Vec<T> {
+    pub(super) fn on_hosts<T: Send>(&self, hosts: &[usize], work: impl Fn(&usize) -> T + Sync + Send) -> Vec<T> {
         match rayon::ThreadPoolBuilder::new().num_threads(self.parallel.clamp(1, hosts.len().max(1))).build() {
             // One host at a time: of a larger piece, all would wait behind one that does not answer.
             Ok(pool) => pool.install(|| hosts.par_iter().with_max_len(1).map(work).collect()),
