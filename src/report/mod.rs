@@ -35,7 +35,7 @@ use crate::engine::Event;
 
 pub use json::schema as event_schema;
 pub use manual::{print_contents, print_pages};
-pub use print::{print_error, print_lines, print_notice, print_problems, print_prompt, print_table, print_text};
+pub use print::{know, print_error, print_lines, print_notice, print_problems, print_prompt, print_table, print_text};
 pub use status::print_status;
 
 /// How often a live view is drawn again when nothing happens.
