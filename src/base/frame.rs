@@ -9,8 +9,8 @@ mod reader;
 
 use std::fmt::Write as _;
 
-pub use reader::{FrameReader, LIMIT, Refused, Seen};
 use reader::Keep;
+pub use reader::{FrameReader, LIMIT, Refused, Seen};
 
 const RS: u8 = 0x1e;
 const US: u8 = 0x1f;

@@ -1,7 +1,7 @@
 //! The end of a stream that may be endless.
 
-/// What is dropped of a cut stream that has no line break, in bytes: more than any line of a secret, as half a secret would
-/// not be recognised by the redactor.
+/// What is dropped at most of the line at which a stream was cut, in bytes: more than any line of a secret, as half a secret
+/// would not be recognised by the redactor.
 const HALF: usize = 1024;
 
 /// Keeps the last bytes of a stream. Holds at most twice its limit.
@@ -27,14 +27,15 @@ impl Tail {
         }
     }
 
-    /// Everything if it fits, else its end: whole lines, as half a line might be half a secret.
+    /// Everything if it fits, else its end, without (the beginning of) the line that was cut.
     pub fn finish(mut self) -> Vec<u8> {
         if self.bytes.len() > self.limit {
             self.trim();
         }
         if self.cut {
-            let line = self.bytes.iter().position(|&b| b == b'\n').map(|at| at + 1);
-            self.bytes.drain(..line.unwrap_or(HALF.min(self.bytes.len())));
+            let near = self.bytes.len().min(HALF);
+            let line = self.bytes[..near].iter().position(|&b| b == b'\n').map_or(near, |at| at + 1);
+            self.bytes.drain(..line);
         }
         self.bytes
     }
@@ -62,6 +63,7 @@ mod tests {
             assert_eq!(end(10, b"abc\nde", step), b"abc\nde", "all of it fits");
             assert_eq!(end(10, b"first\nsecond\nthird\n", step), b"third\n");
             assert_eq!(end(2000, &[b'x'; 5000], step), vec![b'x'; 2000 - HALF], "no half of a secret");
+            assert_eq!(end(2000, &[&[b'x'; 5000][..], b"end\n"].concat(), step).len(), 2000 - HALF, "nor the whole line");
             assert_eq!(end(3, b"abcdefghij", step), b"");
         }
     }

@@ -103,7 +103,9 @@ impl Running<'_, '_> {
     fn doing(&self) -> String {
         if !self.out.is_open() {
             match self.job.sudo {
-                _ if self.out.is_noisy() => "waiting for the script to start (the login, perhaps its ~/.bashrc, prints something else)".into(),
+                _ if self.out.is_noisy() => {
+                    "waiting for the script to start (the login, perhaps its ~/.bashrc, prints something else)".into()
+                }
                 Sudo::Never => "waiting for the script to start".into(),
                 _ => "waiting for sudo to start the script".into(),
             }

@@ -148,7 +148,9 @@ impl FrameReader {
                 self.ended += 1;
                 Ok(Seen::End(Frame { id: id.clone(), payload, status: i32::from(status) }))
             }
-            (_, open, _) => Err(self.odd(&format!("a mark out of place ({label:?}{})", if open.is_some() { ", inside a part" } else { "" }))),
+            (_, open, _) => {
+                Err(self.odd(&format!("a mark out of place ({label:?}{})", if open.is_some() { ", inside a part" } else { "" })))
+            }
         }
     }
 
