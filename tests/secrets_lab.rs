@@ -140,7 +140,16 @@ fn nothing_shows_in_any_run(lab: &Project, known: &Known) {
         known.not_in(spill, text.as_bytes());
     }
     lab.on("deploy", "rm /etc/canary/spill");
-    for words in ["plan -v --format junit", "verify -v --check registry", "status", "status --format json", "secrets list", "validate", "observe deploy", "observe registry"] {
+    for words in [
+        "plan -v --format junit",
+        "verify -v --check registry",
+        "status",
+        "status --format json",
+        "secrets list",
+        "validate",
+        "observe deploy",
+        "observe registry",
+    ] {
         let mut words: Vec<&str> = words.split(' ').collect();
         words.extend(["--set", shown]);
         let output = lab.poclab_quietly(&words);
@@ -198,7 +207,10 @@ fn served_until() -> String {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let end = piped(Command::new("openssl").args(["x509", "-noout", "-enddate", "-dateopt", "iso_8601"]), &String::from_utf8_lossy(&served.stdout));
+    let end = piped(
+        Command::new("openssl").args(["x509", "-noout", "-enddate", "-dateopt", "iso_8601"]),
+        &String::from_utf8_lossy(&served.stdout),
+    );
     let text = String::from_utf8(end.stdout).unwrap();
     text.trim().trim_start_matches("notAfter=").split(' ').next().unwrap().to_owned()
 }
@@ -238,7 +250,8 @@ fn a_certificate_at_its_end_is_issued_again_alone(lab: &Project, known: &mut Kno
 fn a_new_ca_reaches_everybody_who_trusts_it(lab: &Project, known: &mut Known) {
     assert!(lab.poclab(&["secrets", "rotate", "ca"]).status.success());
     known.learn(lab);
-    let mut expected: Vec<String> = HOSTS.iter().map(|host| format!("{host}: file /etc/pki/ca-trust/source/anchors/poclab-{LAB}-ca.pem")).collect();
+    let mut expected: Vec<String> =
+        HOSTS.iter().map(|host| format!("{host}: file /etc/pki/ca-trust/source/anchors/poclab-{LAB}-ca.pem")).collect();
     for host in ["deploy", "app", "registry"] {
         expected.extend([5000, 5443].map(|port| format!("{host}: file /etc/docker/certs.d/registry.lab.example:{port}/ca.crt")));
     }
@@ -262,7 +275,10 @@ fn nothing_is_left_anywhere(lab: &Project, known: &Known, watches: Vec<Watch>) {
             ("logs", "find /var/log -type f ! -name '*.journal' -exec cat {} +"),
             ("poclab's own files", "find /var/lib/poclab -type f -exec cat {} +"),
             ("left-over files", "find /tmp /var/tmp /run/poclab* /root /home -type f -exec cat {} + 2>/dev/null || true"),
-            ("containers", "if command -v docker >/dev/null; then docker ps -aq | xargs -r docker inspect; docker ps -aq | xargs -r -n 1 docker logs 2>&1; fi"),
+            (
+                "containers",
+                "if command -v docker >/dev/null; then docker ps -aq | xargs -r docker inspect; docker ps -aq | xargs -r -n 1 docker logs 2>&1; fi",
+            ),
         ] {
             let printed = Command::new("docker").args(["exec", &lab.container(host), "sh", "-c", command]).output().unwrap();
             assert!(printed.status.success(), "{host}: {what}: {}", String::from_utf8_lossy(&printed.stderr));

@@ -2,8 +2,9 @@
 
 mod forms;
 
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
@@ -17,8 +18,10 @@ use crate::base::{Secret, is_hostile};
 pub struct Redactor {
     /// Every form of every value, squeezed, and the name of its secret.
     known: Vec<(Secret, String)>,
-    /// Finds them; made when it is first needed.
-    finder: OnceLock<Option<AhoCorasick>>,
+    /// The same forms, to tell what is known already.
+    forms: HashSet<Secret>,
+    /// Finds them; made when it is first needed, once for all clones.
+    finder: Arc<OnceLock<Option<AhoCorasick>>>,
 }
 
 impl fmt::Debug for Redactor {
@@ -41,15 +44,18 @@ impl Redactor {
         let whole = value.expose().trim_end_matches('\n');
         let lines = whole.lines().filter(|line| !line.starts_with("-----"));
         for part in std::iter::once(whole).chain(lines).filter(|part| part.chars().count() >= Self::MIN_LEN) {
-            for form in forms::of(part) {
+            // Encodings of many lines hold those of each line.
+            let forms = if part.contains('\n') { [part.to_owned()].into() } else { forms::of(part) };
+            for form in forms {
                 let (bare, _) = squeeze(&form);
-                if bare.len() >= Self::MIN_LEN && !self.known.iter().any(|(known, _)| known.expose().as_bytes() == bare) {
-                    // Squeezing removes whole characters.
-                    self.known.push((Secret::new(String::from_utf8_lossy(&bare)), name.to_owned()));
+                // Squeezing removes whole characters.
+                let bare = Secret::new(String::from_utf8_lossy(&bare));
+                if bare.expose().len() >= Self::MIN_LEN && self.forms.insert(bare.clone()) {
+                    self.known.push((bare, name.to_owned()));
                 }
             }
         }
-        self.finder = OnceLock::new();
+        self.finder = Arc::default();
     }
 
     /// The text without any known secret.

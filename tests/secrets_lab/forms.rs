@@ -19,15 +19,20 @@ impl Known {
     pub fn learn(&mut self, lab: &Project) {
         let listed = lab.poclab_quietly(&["secrets", "list"]);
         assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
-        let names: Vec<String> =
-            String::from_utf8(listed.stdout).unwrap().lines().skip(1).map(|line| line.split("  ").next().unwrap().to_owned()).collect();
-        assert!(names.len() >= 8, "{names:?}");
-        for name in names {
-            for field in ["password", "htpasswd", "value", "key"] {
-                let shown = lab.poclab_quietly(&["secrets", "show", &name, "--field", field]);
-                if shown.status.success() {
-                    self.add(&name, String::from_utf8(shown.stdout).unwrap().trim());
-                }
+        let text = String::from_utf8(listed.stdout).unwrap();
+        let rows: Vec<Vec<&str>> = text.lines().skip(1).map(|line| line.split("  ").filter(|cell| !cell.is_empty()).collect()).collect();
+        assert!(rows.len() >= 8, "{rows:?}");
+        for row in rows {
+            let fields: &[&str] = match row[1].trim() {
+                "login" => &["password", "htpasswd"],
+                "value" => &["value"],
+                "certificate" | "ca" => &["key"],
+                other => panic!("{other}"),
+            };
+            for field in fields {
+                let shown = lab.poclab_quietly(&["secrets", "show", row[0], "--field", field]);
+                assert!(shown.status.success(), "{row:?}");
+                self.add(row[0], String::from_utf8(shown.stdout).unwrap().trim());
             }
         }
     }

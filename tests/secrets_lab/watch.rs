@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 
-/// Ends by itself after ten minutes. A process that is over within one round (about 20 ms) may be missed.
+/// Ends by itself after ten minutes. A process that is over within one round (about 40 ms) may be missed.
 const WATCH: &str = r#"
 import os, sys, time
 seen, rounds, end = set(), 0, time.time() + 600
@@ -17,7 +17,7 @@ while time.time() < end and not os.path.exists("/run/stop-watching"):
                 except OSError:
                     pass
     rounds += 1
-    time.sleep(0.01)
+    time.sleep(0.03)
 sys.stdout.buffer.write(b"rounds=%d\n" % rounds + b"\n".join(seen))
 "#;
 

@@ -7,9 +7,25 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What a URL's path or query may hold as it is besides letters and digits (RFC 3986); browsers and libraries differ in the rest.
+/// What a URL may hold as it is besides letters and digits differs by tool: RFC 3986's unreserved characters; the same with `/`
+/// (Python); JavaScript's encodeURIComponent and encodeURI; what browsers leave in a path; nothing.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const PATH: &AsciiSet = &UNRESERVED.remove(b'/');
+const COMPONENT: &AsciiSet = &UNRESERVED.remove(b'!').remove(b'*').remove(b'\'').remove(b'(').remove(b')');
+const URI: &AsciiSet = &COMPONENT
+    .remove(b';')
+    .remove(b',')
+    .remove(b'/')
+    .remove(b'?')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'&')
+    .remove(b'=')
+    .remove(b'+')
+    .remove(b'$')
+    .remove(b'#');
 const LAX: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'?').add(b'`').add(b'{').add(b'}').add(b'%');
+const URLS: [&AsciiSet; 6] = [UNRESERVED, PATH, COMPONENT, URI, LAX, NON_ALPHANUMERIC];
 
 /// Shorter pieces of Base64 would hide ordinary words.
 const MIN_BASE64: usize = 6;
@@ -27,6 +43,8 @@ pub(super) fn of(value: &str) -> BTreeSet<String> {
         value.replace('\'', "'\\''"),
         value.replace('\'', "'\"'\"'"),
         backslashes(value),
+        // Python's repr and the like.
+        value.replace('\\', "\\\\").replace('\'', "\\'"),
         // XML and HTML.
         markup(value, "&quot;", "&apos;"),
         markup(value, "&quot;", "&#39;"),
@@ -48,7 +66,7 @@ pub(super) fn of(value: &str) -> BTreeSet<String> {
         hex
     });
     forms.insert(hex);
-    for set in [UNRESERVED, LAX, NON_ALPHANUMERIC] {
+    for set in URLS {
         let percent = utf8_percent_encode(value, set).to_string();
         forms.insert(percent.replace("%20", "+"));
         forms.insert(lower(&percent));
