@@ -150,7 +150,7 @@ fn memory_is_bounded_whatever_comes() {
     }
     let seen = step.feed(format!("\nthe last line\n\x1e{NONCE}:s0:1\x1f").as_bytes());
     let Some(Seen::End(frame)) = seen.last() else { panic!("{seen:?}") };
-    assert_eq!((frame.text().as_str(), frame.status), ("the last line\n", 1));
+    assert!(frame.text().ends_with("x\nthe last line\n") && frame.payload.len() <= 64 << 10 && frame.status == 1);
 }
 
 /// Pieces of which a fragment that knows the nonce can make anything that looks like frames.
