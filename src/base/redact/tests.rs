@@ -38,7 +38,7 @@ fn values_are_found_broken_coloured_or_with_something_invisible() {
         "h\x1bunter22Hunter",
         "hun\x1b[01;31m\x1b[Kter\x1b[m22Hunter",
         "hun\u{200b}ter\u{202e}22\u{9b}Hunter",
-        "hunter2\02\x08Hunter",
+        "hunter2\x002\x08Hunter",
     ] {
         assert_eq!(redactor.redact(&format!("a {hidden} b")), "a [secret root] b", "{hidden:?}");
     }
