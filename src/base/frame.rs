@@ -63,9 +63,9 @@ impl ScriptBuilder {
         self.script.push('\n');
     }
 
-    /// Says that the next prelude prints a frame of its own, with `poclab_begin ID` and `poclab_end ID STATUS`.
+    /// Says that the next prelude may print a frame of its own, with `poclab_begin ID` and `poclab_end ID STATUS`.
     pub fn announce(&mut self, id: &str) {
-        self.frames.push((id.to_owned(), Keep::End));
+        self.frames.push((id.to_owned(), Keep::EndIfAny));
     }
 
     /// Adds a fragment that cannot disturb the others and does not read the script's stdin. Its payload comes whole; an

@@ -21,6 +21,8 @@ pub(super) enum Keep {
     Whole,
     /// Its end: it will be shown.
     End,
+    /// The same, of a frame that the script need not print.
+    EndIfAny,
 }
 
 /// What a reader saw.
@@ -129,12 +131,16 @@ impl FrameReader {
 
     /// Makes sense of a mark, if it is the next one that the script prints.
     fn mark(&mut self, label: &str) -> Result<Seen, String> {
+        let is_next = |id: &str| label == id;
+        while self.open.is_none() && self.expected.get(self.ended).is_some_and(|(id, keep)| *keep == Keep::EndIfAny && !is_next(id)) {
+            self.ended += 1;
+        }
         let next = self.expected.get(self.ended);
         match (next, self.open.take(), label.split_once(':')) {
-            (Some((id, keep)), None, None) if label == id => {
+            (Some((id, keep)), None, None) if is_next(id) => {
                 self.open = Some(match keep {
                     Keep::Whole => Payload::Whole(Vec::new()),
-                    Keep::End => Payload::End(Tail::new(STEP_LIMIT)),
+                    Keep::End | Keep::EndIfAny => Payload::End(Tail::new(STEP_LIMIT)),
                 });
                 Ok(Seen::Begin(id.clone()))
             }

@@ -48,6 +48,8 @@ fn a_real_shell_prints_frames() {
 #[test]
 fn a_failing_step_stops_the_script() {
     let mut builder = ScriptBuilder::new(NONCE);
+    builder.announce("rare");
+    builder.prelude("if false; then poclab_begin rare; poclab_end rare 0; fi");
     builder.announce("own");
     builder.prelude("poclab_begin own; echo mine; poclab_end own 0");
     builder.step("a", "echo no >&2; false", false);
