@@ -3,10 +3,10 @@
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 
-/// Ends by itself after ten minutes. A process that is over within one round (about 40 ms) may be missed.
+/// Ends by itself after an hour. A process that is over within one round (about 40 ms) may be missed.
 const WATCH: &str = r#"
 import os, sys, time
-seen, rounds, end = set(), 0, time.time() + 600
+seen, rounds, end = set(), 0, time.time() + 3600
 while time.time() < end and not os.path.exists("/run/stop-watching"):
     for pid in os.listdir("/proc"):
         if pid.isdigit() and int(pid) != os.getpid():
