@@ -32,7 +32,7 @@ impl Vault for Memory {
         })
     }
 
-    fn certificate(&mut self, name: &str, dns: &[String], addresses: &[IpAddr]) -> anyhow::Result<Certificate> {
+    fn certificate(&mut self, name: &str, dns: &[String], addresses: &[IpAddr], _days: i64) -> anyhow::Result<Certificate> {
         self.asked.push(format!("{name} {dns:?} {addresses:?}"));
         Ok(Certificate { cert: format!("CERT {name}\n"), key: Secret::new(format!("KEY {name}\n")) })
     }

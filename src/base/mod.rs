@@ -3,16 +3,22 @@
 mod clock;
 mod exit;
 pub mod frame;
+mod hash;
+mod hostile;
 mod operator;
 mod payload;
 mod quote;
 mod redact;
 mod secret;
+mod tail;
 
 pub use clock::now;
 pub use exit::Exit;
+pub use hash::sha256;
+pub use hostile::is_hostile;
 pub use operator::operator;
 pub use payload::Payload;
 pub use quote::quote;
 pub use redact::Redactor;
 pub use secret::Secret;
+pub use tail::Tail;

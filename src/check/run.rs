@@ -42,7 +42,7 @@ impl Framed {
     pub fn run(self, reach: &dyn Reach, host: &str, stdin: Vec<Payload>, deadline: Duration) -> Result<Frames, String> {
         let (script, reader): (String, frame::FrameReader) = self.builder.finish();
         let ran = reach.exec(host, &script, stdin, deadline)?;
-        let frames = reader.read_all(&ran.stdout);
+        let frames = reader.read_all(&ran.stdout).map_err(|why| format!("what {host} answered was not understood: {why}"))?;
         if frames.is_empty() {
             return Err(format!("the script on {host} printed nothing that can be read (exit status {}): {}", ran.status, ran.last_line()));
         }

@@ -13,7 +13,10 @@ pub fn load(global: &Global) -> Result<Lab, Stop> {
     // First without the store: a wrong file must not create anything.
     validate(global)?;
     let mut store = open_store(global)?;
-    lab::load(global.inventory(), &mut store, &global.overrides).map_err(|problems| wrong(&problems))
+    let lab = lab::load(global.inventory(), &mut store, &global.overrides).map_err(|problems| wrong(&problems))?;
+    report::know(&lab.redactor);
+    lab.notes.iter().for_each(|note| report::print_notice(note));
+    Ok(lab)
 }
 
 /// Checks the lab's files, without secrets.

@@ -219,6 +219,7 @@ pub fn take(script: &mut ScriptBuilder, claim: &Claim, gone: Option<&str>, reach
         false,
     );
     // A run that was killed may have left a script: it ends at its next read or write, at the latest with its step.
+    script.announce("wait");
     script.prelude(&format!(
         r#"if command -v flock >/dev/null 2>&1 && ! flock -n 9; then
   poclab_begin wait

@@ -95,7 +95,11 @@ impl<'a> Session<'a> {
         if matches!(result, Err(SshError::Lost { .. } | SshError::Dead { .. } | SshError::Timeout { .. } | SshError::Interrupted)) {
             self.transport = None;
         }
-        result.map(|output| (frames, output))
+        let output = result?;
+        match reader.refused() {
+            Some(refused) => Err(SshError::NotUnderstood(refused.clone())),
+            None => Ok((frames, output)),
+        }
     }
 
     fn connect(&mut self) -> Result<&mut Box<dyn Transport>, SshError> {

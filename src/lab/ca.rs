@@ -20,10 +20,20 @@ use crate::base::Secret;
 
 /// How long a lab CA is valid.
 pub const CA_DAYS: i64 = 3650;
-/// How long a host's certificate is valid: the longest that common clients accept.
+/// How long a host's certificate is valid unless its role says less: the longest that common clients accept.
 pub const HOST_DAYS: i64 = 825;
 /// A certificate with less time left than this is issued again.
 pub const RENEW_DAYS: i64 = 30;
+/// The operator is told that the CA comes to its end when it has less time left than this.
+pub const TELL_DAYS: i64 = 90;
+
+/// When a certificate that is to be valid for `days` is issued again, in days before its end: 30, for short ones a third.
+pub fn renew_days(days: i64) -> i64 {
+    RENEW_DAYS.min(days / 3)
+}
+
+/// Certificates begin to be valid this long before they are made: hosts' clocks may be behind.
+const MARGIN: Duration = Duration::days(1);
 
 /// Longest common name that X.520 allows, in characters.
 const MAX_CN: usize = 64;
@@ -37,7 +47,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Makes a new one, valid from a day before `now` (hosts' clocks may be behind).
+    /// Makes a new one.
     pub fn create(lab: &str, now: OffsetDateTime) -> Result<Self> {
         let name = format!("poclab {lab} CA");
         if name.chars().count() > MAX_CN {
@@ -48,7 +58,7 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.serial_number = Some(serial()?);
-        params.not_before = now - Duration::days(1);
+        params.not_before = now - MARGIN;
         params.not_after = now + Duration::days(CA_DAYS);
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).context("cannot make a key for the lab CA")?;
         let cert = params.self_signed(&key).context("cannot make the lab CA's certificate")?;
@@ -60,8 +70,9 @@ impl Authority {
         hex(&Sha256::digest(self.cert.as_bytes()))
     }
 
-    /// Issues a server certificate for these names and addresses (at least one), never valid for longer than the CA.
-    pub fn issue(&self, dns: &[String], addresses: &[IpAddr], now: OffsetDateTime) -> Result<Certificate> {
+    /// Issues a server certificate for these names and addresses (at least one), valid for `days` and never for longer
+    /// than the CA.
+    pub fn issue(&self, dns: &[String], addresses: &[IpAddr], days: i64, now: OffsetDateTime) -> Result<Certificate> {
         let ca_key = KeyPair::from_pem(self.key.expose()).context("the lab CA's key cannot be read")?;
         let ca_params = CertificateParams::from_ca_cert_pem(&self.cert).context("the lab CA's certificate cannot be read")?;
         let ca_ends = ca_params.not_after;
@@ -89,8 +100,8 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         params.serial_number = Some(serial()?);
-        params.not_before = now - Duration::days(1);
-        params.not_after = (now + Duration::days(HOST_DAYS)).min(ca_ends);
+        params.not_before = now - MARGIN;
+        params.not_after = (now + Duration::days(days)).min(ca_ends);
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).context("cannot make a key")?;
         let cert = params.signed_by(&key, &ca, &ca_key).context("cannot sign the certificate")?;
         Ok(Certificate { cert: cert.pem(), key: Secret::new(key.serialize_pem()) })
@@ -104,11 +115,18 @@ pub struct Facts {
     pub dns: BTreeSet<String>,
     /// Addresses, sorted.
     pub addresses: BTreeSet<IpAddr>,
+    /// Begin of validity.
+    pub not_before: OffsetDateTime,
     /// End of validity.
     pub not_after: OffsetDateTime,
 }
 
 impl Facts {
+    /// For how many days it was issued.
+    pub fn days(&self) -> i64 {
+        (self.not_after - self.not_before - MARGIN).whole_days()
+    }
+
     /// Whole days left.
     pub fn days_left(&self, now: OffsetDateTime) -> i64 {
         (self.not_after - now).whole_days()
@@ -119,7 +137,9 @@ impl Facts {
 pub fn inspect(pem: &str) -> Result<Facts> {
     let (_, block) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).map_err(|e| anyhow!("not a PEM certificate: {e}"))?;
     let cert = block.parse_x509().map_err(|e| anyhow!("not a certificate: {e}"))?;
-    let mut facts = Facts { dns: BTreeSet::new(), addresses: BTreeSet::new(), not_after: cert.validity().not_after.to_datetime() };
+    let validity = cert.validity();
+    let (not_before, not_after) = (validity.not_before.to_datetime(), validity.not_after.to_datetime());
+    let mut facts = Facts { dns: BTreeSet::new(), addresses: BTreeSet::new(), not_before, not_after };
     let sans = cert.subject_alternative_name().map_err(|e| anyhow!("the certificate's names cannot be read: {e}"))?;
     for name in sans.iter().flat_map(|sans| &sans.value.general_names) {
         match name {

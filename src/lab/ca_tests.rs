@@ -11,11 +11,14 @@ fn certificates_say_what_was_asked() {
     let ca = Authority::create("poclab", now()).unwrap();
     let dns = ["registry.lab.example".to_owned(), "registry".to_owned()];
     let addresses = ["192.168.56.13".parse().unwrap(), "fd00::13".parse().unwrap()];
-    let issued = ca.issue(&dns, &addresses, now()).unwrap();
+    let issued = ca.issue(&dns, &addresses, HOST_DAYS, now()).unwrap();
     let facts = inspect(&issued.cert).unwrap();
     assert_eq!(facts.dns, dns.iter().cloned().collect());
     assert_eq!(facts.addresses, addresses.iter().copied().collect());
-    assert_eq!(facts.days_left(now()), HOST_DAYS - 1);
+    assert_eq!((facts.days_left(now()), facts.days()), (HOST_DAYS - 1, HOST_DAYS));
+    let short = ca.issue(&dns, &[], 25, now()).unwrap();
+    assert_eq!(inspect(&short.cert).unwrap().days(), 25);
+    assert_eq!([1, 25, 90, 825].map(renew_days), [0, 8, 30, 30]);
 
     let (_, block) = x509_parser::pem::parse_x509_pem(issued.cert.as_bytes()).unwrap();
     let cert = block.parse_x509().unwrap();
@@ -37,7 +40,7 @@ fn certificates_say_what_was_asked() {
 #[test]
 fn a_certificate_does_not_outlive_its_ca() {
     let ca = Authority::create("poclab", now() - Duration::days(CA_DAYS - 100)).unwrap();
-    let issued = ca.issue(&["a".to_owned()], &[], now()).unwrap();
+    let issued = ca.issue(&["a".to_owned()], &[], HOST_DAYS, now()).unwrap();
     assert_eq!(inspect(&issued.cert).unwrap().not_after, inspect(&ca.cert).unwrap().not_after);
 }
 
@@ -45,11 +48,11 @@ fn a_certificate_does_not_outlive_its_ca() {
 fn nonsense_is_refused() {
     let ca = Authority::create("poclab", now()).unwrap();
     for name in ["", "a b", "ä.example", "-a", "a..b", "a\nb", "*", &"a".repeat(64)] {
-        assert!(ca.issue(&[name.to_owned()], &[], now()).is_err(), "{name:?}");
+        assert!(ca.issue(&[name.to_owned()], &[], HOST_DAYS, now()).is_err(), "{name:?}");
     }
-    assert!(ca.issue(&["*.lab.example".to_owned()], &[], now()).is_ok());
-    assert!(ca.issue(&[], &[], now()).is_err());
-    assert!(ca.issue(&[], &["10.0.0.1".parse().unwrap()], now()).is_ok());
+    assert!(ca.issue(&["*.lab.example".to_owned()], &[], HOST_DAYS, now()).is_ok());
+    assert!(ca.issue(&[], &[], HOST_DAYS, now()).is_err());
+    assert!(ca.issue(&[], &["10.0.0.1".parse().unwrap()], HOST_DAYS, now()).is_ok());
     assert!(Authority::create(&"x".repeat(80), now()).is_err());
     assert!(inspect("nothing").is_err());
     assert!(inspect(ca.key.expose()).is_err());
@@ -63,7 +66,7 @@ fn openssl_accepts_the_chain() {
     let path = |name: &str| dir.path().join(name);
     let ca = Authority::create("poclab", now()).unwrap();
     let other = Authority::create("poclab", now()).unwrap();
-    let issued = ca.issue(&["registry.lab.example".to_owned()], &["192.168.56.13".parse().unwrap()], now()).unwrap();
+    let issued = ca.issue(&["registry.lab.example".to_owned()], &["192.168.56.13".parse().unwrap()], HOST_DAYS, now()).unwrap();
     std::fs::write(path("ca.pem"), &ca.cert).unwrap();
     std::fs::write(path("other.pem"), &other.cert).unwrap();
     std::fs::write(path("host.pem"), &issued.cert).unwrap();

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde_json::{Map, Value};
 use tera::Context;
 
+use super::ca;
 use super::document::join;
 use super::entry;
 use super::flows::wrong;
@@ -249,7 +250,8 @@ fn certificates(
                         ),
                     }
                 }
-                match values::certificate(name, &name_of_host, &names?, &addresses, &resolver.ca_pem, vault) {
+                let days = declared.days.unwrap_or(ca::HOST_DAYS);
+                match values::certificate(name, &name_of_host, &names?, &addresses, days, &resolver.ca_pem, vault) {
                     Ok(made) => Some(made),
                     Err(error) => {
                         sink.push(at.problem(format!("certificate `{name}` cannot be made: {error:#}")));

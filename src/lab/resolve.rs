@@ -197,6 +197,7 @@ fn lab(
     };
     let mut work = node::work(&mut resolver, &plan, vault, sink);
     *known = resolver.known;
+    notes.extend(vault.news());
     let nodes = requires::nodes(project, &members, &plan, &mut work, sink)?;
     let services = collect(&work, |work| &work.services);
     let mut checks = collect(&work, |work| &work.checks);

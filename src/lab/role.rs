@@ -70,6 +70,11 @@ pub struct Certificate {
     /// IP addresses.
     #[serde(default)]
     pub addresses: Vec<String>,
+    /// For how many days it is valid, 1 to 825. It is issued again when less than 30 days are left (of less than 90 days: a
+    /// third of them). Default: 825, the longest that common clients accept. No certificate outlives the lab CA.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 825))]
+    pub days: Option<i64>,
 }
 
 /// A port that a role listens on.

@@ -43,6 +43,8 @@ pub struct Store {
     /// `None`: nothing is kept.
     disk: Option<Disk>,
     notice: Option<String>,
+    /// What was made anew because of its age.
+    renewed: Vec<String>,
     now: OffsetDateTime,
     cost: u32,
 }
@@ -73,12 +75,12 @@ impl Store {
     /// Secrets that are forgotten with the store: for checking a lab's files without leaving anything behind.
     pub fn in_memory(lab: &str) -> Self {
         // The lowest cost that bcrypt has: these lines protect nothing.
-        Self { book: Book::empty(lab), disk: None, notice: None, now: OffsetDateTime::now_utc(), cost: 4 }
+        Self { book: Book::empty(lab), disk: None, notice: None, renewed: Vec::new(), now: OffsetDateTime::now_utc(), cost: 4 }
     }
 
     fn open_as(state_dir: &Path, lab: &str, identity: &Path, now: OffsetDateTime, wait: Option<Duration>) -> Result<Self> {
         let opened = Disk::open(state_dir, lab, identity, wait)?;
-        Ok(Self { book: opened.book, disk: Some(opened.disk), notice: opened.notice, now, cost: COST })
+        Ok(Self { book: opened.book, disk: Some(opened.disk), notice: opened.notice, renewed: Vec::new(), now, cost: COST })
     }
 
     /// What the operator should be told once: where the new identity is.
@@ -129,9 +131,10 @@ impl Store {
             Kind::Value => bail!("{name} was set by you and cannot be generated: give it a new value with `poclab secrets set {name}`"),
             Kind::Certificate => {
                 let facts = ca::inspect(entry.value("cert"))?;
+                let days = facts.days();
                 let dns: Vec<String> = facts.dns.into_iter().collect();
                 let addresses: Vec<IpAddr> = facts.addresses.into_iter().collect();
-                self.issue(&key, &dns, &addresses).map(|_| ())
+                self.issue(&key, &dns, &addresses, days).map(|_| ())
             }
             Kind::Ca => self.make_ca().map(|_| ()),
         }
@@ -210,14 +213,22 @@ impl Store {
             if facts.days_left(self.now) >= ca::RENEW_DAYS {
                 return Ok(Authority { cert: entry.value("cert").to_owned(), key: Secret::new(entry.value("key")) });
             }
+            let made = self.make_ca()?;
+            self.renewed.push(format!(
+                "the lab CA {} on {}: there is a new one, and `poclab bootstrap` brings it and new certificates to the hosts; \
+                 give it to everybody else who trusts the old one (poclab secrets show ca --field certificate)",
+                if facts.not_after < self.now { "ended" } else { "ends" },
+                facts.not_after.date()
+            ));
+            return Ok(made);
         }
         self.make_ca()
     }
 
-    fn issue(&mut self, key: &str, dns: &[String], addresses: &[IpAddr]) -> Result<Certificate> {
+    fn issue(&mut self, key: &str, dns: &[String], addresses: &[IpAddr], days: i64) -> Result<Certificate> {
         let authority = self.authority()?;
         let name = key.strip_prefix(CERTIFICATE).unwrap_or(key);
-        let issued = authority.issue(dns, addresses, self.now).with_context(|| format!("cannot issue the certificate {name}"))?;
+        let issued = authority.issue(dns, addresses, days, self.now).with_context(|| format!("cannot issue the certificate {name}"))?;
         let names = dns.iter().cloned().chain(addresses.iter().map(IpAddr::to_string)).collect::<Vec<_>>().join(", ");
         let values = [("cert", issued.cert.as_str()), ("key", issued.key.expose()), ("ca", &authority.fingerprint())];
         self.put(key, Entry::new(Kind::Certificate, &format!("certificate for {names}"), self.now, &values))?;
@@ -251,7 +262,7 @@ impl Vault for Store {
         Ok(Login { user: user.to_owned(), password: Secret::new(entry.value("password")), htpasswd: Secret::new(entry.value("htpasswd")) })
     }
 
-    fn certificate(&mut self, name: &str, dns: &[String], addresses: &[IpAddr]) -> Result<Certificate> {
+    fn certificate(&mut self, name: &str, dns: &[String], addresses: &[IpAddr], days: i64) -> Result<Certificate> {
         check_name(name)?;
         let authority = self.authority()?;
         let key = format!("{CERTIFICATE}{name}");
@@ -260,12 +271,33 @@ impl Vault for Store {
                 ca::inspect(entry.value("cert")).with_context(|| format!("the certificate {name} in the secrets file cannot be read"))?;
             let same_names = facts.dns == dns.iter().cloned().collect::<BTreeSet<_>>();
             let same_addresses = facts.addresses == addresses.iter().copied().collect::<BTreeSet<_>>();
-            let young = facts.days_left(self.now) >= ca::RENEW_DAYS;
-            if same_names && same_addresses && young && entry.value("ca") == authority.fingerprint() {
+            let young = facts.days_left(self.now) >= ca::renew_days(days);
+            let short = facts.days() <= days;
+            if same_names && same_addresses && young && short && entry.value("ca") == authority.fingerprint() {
                 return Ok(Certificate { cert: entry.value("cert").to_owned(), key: Secret::new(entry.value("key")) });
             }
+            let what = entry.what.clone();
+            let issued = self.issue(&key, dns, addresses, days)?;
+            if !young {
+                let (old, new) = (facts.not_after, ca::inspect(&issued.cert)?.not_after);
+                let ends = if old < self.now { "ended" } else { "ends" };
+                self.renewed.push(format!("the {what} {ends} on {}: issued again, until {}", old.date(), new.date()));
+            }
+            return Ok(issued);
         }
-        self.issue(&key, dns, addresses)
+        self.issue(&key, dns, addresses, days)
+    }
+
+    fn news(&self) -> Vec<String> {
+        let ca = self.book.entries.get(CA).and_then(|entry| ca::inspect(entry.value("cert")).ok());
+        let near = ca.filter(|facts| facts.days_left(self.now) < ca::TELL_DAYS).map(|facts| {
+            let (end, renewed) = (facts.not_after.date(), (facts.not_after - time::Duration::days(ca::RENEW_DAYS)).date());
+            format!(
+                "the lab CA ends on {end}: from {renewed} on, the next run makes a new one, and with it every certificate; \
+                 `poclab secrets rotate ca` does it when it suits you"
+            )
+        });
+        self.renewed.iter().cloned().chain(near).collect()
     }
 
     fn ca_pem(&mut self) -> Result<String> {

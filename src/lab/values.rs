@@ -154,10 +154,11 @@ pub fn certificate(
     host: &str,
     names: &[String],
     addresses: &[IpAddr],
+    days: i64,
     ca: &str,
     vault: &mut dyn Vault,
 ) -> anyhow::Result<(Value, Secret)> {
-    let made = vault.certificate(&format!("{name}.{host}"), names, addresses)?;
+    let made = vault.certificate(&format!("{name}.{host}"), names, addresses, days)?;
     let end = if made.cert.ends_with('\n') { "" } else { "\n" };
     let value = json!({"cert": made.cert, "key": made.key.expose(), "chain": format!("{}{end}{ca}", made.cert)});
     Ok((value, made.key))

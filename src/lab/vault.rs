@@ -29,8 +29,8 @@ pub struct Certificate {
 pub trait Vault {
     /// User, password and bcrypt htpasswd line of a declared secret; generated at first use.
     fn login(&mut self, name: &str, user: &str) -> anyhow::Result<Login>;
-    /// Certificate and key; made anew when the names change or the end is near.
-    fn certificate(&mut self, name: &str, dns: &[String], addresses: &[IpAddr]) -> anyhow::Result<Certificate>;
+    /// Certificate and key, valid for `days`; made anew when the names change, the end is near, or it is valid for longer.
+    fn certificate(&mut self, name: &str, dns: &[String], addresses: &[IpAddr], days: i64) -> anyhow::Result<Certificate>;
     /// PEM of the lab CA's certificate.
     fn ca_pem(&mut self) -> anyhow::Result<String>;
     /// A value set by hand (`sudo_password_app`, `ssh_password` …).
@@ -42,6 +42,10 @@ pub trait Vault {
     }
     /// All values, for the redactor.
     fn all(&self) -> Vec<NamedSecret>;
+    /// What the operator should know: what was made anew because its end was near, and what comes to its end.
+    fn news(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Dummy values of the right form, for `poclab validate`: nothing is generated, stored or read.
@@ -65,7 +69,7 @@ impl Vault for Placeholder {
         Ok(Login { user: user.to_owned(), password, htpasswd })
     }
 
-    fn certificate(&mut self, name: &str, dns: &[String], addresses: &[IpAddr]) -> anyhow::Result<Certificate> {
+    fn certificate(&mut self, name: &str, dns: &[String], addresses: &[IpAddr], _days: i64) -> anyhow::Result<Certificate> {
         let names: Vec<String> = dns.iter().cloned().chain(addresses.iter().map(ToString::to_string)).collect();
         let made = rcgen::generate_simple_self_signed(names)?;
         let key = Secret::new(made.key_pair.serialize_pem());

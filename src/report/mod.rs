@@ -37,7 +37,7 @@ pub use html::{html_beside, html_report, write_html};
 pub use json::schema as event_schema;
 pub use log::runs_folder;
 pub use manual::{print_contents, print_pages};
-pub use print::{print_error, print_lines, print_notice, print_problems, print_prompt, print_table, print_text};
+pub use print::{know, print_error, print_lines, print_notice, print_problems, print_prompt, print_table, print_text};
 pub use status::print_status;
 
 /// How often a live view is drawn again when nothing happens.

@@ -4,13 +4,16 @@ use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
+use serde::Serialize;
+
 use super::{clean, colour, terminal};
 use crate::base::Redactor;
 
 /// The redactor of the lab that is being worked on: errors and notices pass it, too.
 static KNOWN: Mutex<Option<Redactor>> = Mutex::new(None);
 
-pub(super) fn know(redactor: &Redactor) {
+/// Makes the secrets of a lab known to everything that is printed from now on.
+pub fn know(redactor: &Redactor) {
     *KNOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(redactor.clone());
 }
 
@@ -50,6 +53,14 @@ pub fn print_text(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes());
     let _ = out.flush();
+}
+
+/// Anything that serde can write, as JSON on standard output.
+pub fn print_json<T: Serialize>(value: &T) -> serde_json::Result<()> {
+    let value = serde_json::to_value(value)?;
+    let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default();
+    print_text(&format!("{:#}\n", super::clean::json(value, &known)));
+    Ok(())
 }
 
 /// Lines on standard output.

@@ -95,10 +95,22 @@ impl Spec {
         if have == want {
             return None;
         }
-        let what = format!("content differs (sha256 {} instead of {})", &have[..12.min(have.len())], &want[..12]);
+        let hashes = format!("sha256 {} instead of {}", &have[..12.min(have.len())], &want[..12]);
+        let ends = observed.text.as_deref().and_then(certificate_end).zip(certificate_end(self.wanted()));
+        if let Some((have, want)) = ends {
+            // Its text says nothing to a reader.
+            return Some(Change::new(format!("another certificate: ends on {have}, want one that ends on {want} ({hashes})")));
+        }
+        let what = format!("content differs ({hashes})");
         let diff = observed.text.as_ref().map(|text| unified(&self.path, text, self.wanted()));
         Some(Change { what, diff })
     }
+}
+
+/// The last day of a PEM certificate, if the text begins with one.
+fn certificate_end(text: &str) -> Option<time::Date> {
+    let (_, block) = x509_parser::pem::parse_x509_pem(text.as_bytes()).ok().filter(|_| text.starts_with("-----BEGIN CERTIFICATE-----"))?;
+    Some(block.parse_x509().ok()?.validity().not_after.to_datetime().date())
 }
 
 /// A unified diff with both names set to the path.
@@ -283,4 +295,32 @@ fn label_of(text: &str, path: &str) -> Option<String> {
         let kind = |context: &str| context.split(':').nth(2).unwrap_or(context).to_owned();
         Some(format!("type is {}, want {}", kind(have), kind(want)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate(year: i32) -> String {
+        let mut params = rcgen::CertificateParams::new(vec!["registry.lab.example".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 3, 4);
+        params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
+    }
+
+    #[test]
+    fn certificates_differ_by_their_ends() {
+        let reason = |have: &str, want: &str| {
+            let spec = Spec::new("/c.crt".to_owned(), want.to_owned(), Presence::Present);
+            let text = Some(have.to_owned());
+            let observed = Observed { entry: None, sha256: Some(script::sha256(have.as_bytes())), text, label: None };
+            spec.content_change(&observed).map(|change| (change.what.split(" (").next().unwrap().to_owned(), change.diff.is_some()))
+        };
+        let (old, new) = (certificate(2031), certificate(2033));
+        let change = reason(&old, &new).unwrap();
+        assert_eq!(change, ("another certificate: ends on 2031-03-04, want one that ends on 2033-03-04".to_owned(), false));
+        assert_eq!(reason(&new, &new), None);
+        for have in ["text\n", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &format!("# {old}")] {
+            assert_eq!(reason(have, &new).unwrap(), ("content differs".to_owned(), true), "{have}");
+        }
+    }
 }

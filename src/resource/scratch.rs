@@ -29,7 +29,7 @@ pub fn look<K: Kind>(spec: &K) -> Result<K::Observed, String> {
     let mut builder = ScriptBuilder::new("n0");
     builder.fragment("x", &K::observe(&[spec]));
     let (script, reader) = builder.finish();
-    let frame = reader.read_all(run(&script, b"").1.as_bytes()).remove(0);
+    let frame = reader.read_all(run(&script, b"").1.as_bytes()).unwrap().remove(0);
     assert_eq!(frame.status, 0, "{}", frame.text());
     K::parse(&[spec], &Reply { stdout: frame.payload, status: 0 }).remove(0)
 }
@@ -46,7 +46,7 @@ pub fn apply(actions: &[Action]) -> Result<(), String> {
             None => Vec::new(),
         };
         let (_, out) = run(&script, &stdin);
-        let frame = reader.read_all(out.as_bytes()).remove(0);
+        let frame = reader.read_all(out.as_bytes()).unwrap().remove(0);
         if frame.status != 0 {
             return Err(format!("{}: {}", frame.status, frame.text()));
         }

@@ -2,18 +2,9 @@
 
 use std::fmt::Write as _;
 
-use sha2::{Digest, Sha256};
-
 use super::{Action, Content};
+pub(super) use crate::base::sha256;
 use crate::base::{Payload, quote};
-
-/// sha256 in lower-case hexadecimal.
-pub(super) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
-}
 
 /// A user's piece of shell as one word-safe command: a syntax error, an `exit` or a `cd` in it stays in it, and it is not
 /// in any process's arguments.

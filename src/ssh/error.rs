@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::base::frame::Refused;
+
 /// Why sudo did not give us root.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SudoProblem {
@@ -54,9 +56,17 @@ pub enum SshError {
     Sudo(SudoProblem),
     /// The server let us in, but our script never began (a login shell like nologin, a missing `sh`, a failing sudo).
     #[error(
-        "the script did not start on the host (exit status {status}): {output}; the login needs an ordinary shell, and `sh` and `head` in its PATH"
+        "the script did not start on the host (exit status {status}): {output}; the login needs an ordinary shell, a ~/.bashrc that does not end early, and `sh` and `head` in its PATH"
     )]
     NotStarted { status: i32, output: String },
+    /// Something on the host read what was meant for our script.
+    #[error(
+        "the script did not arrive as it was sent, and was not run: something that runs at login (often ~/.bashrc of the login user) reads from standard input; let it do so only in interactive shells: case $- in *i*) ;; *) return ;; esac"
+    )]
+    Eaten,
+    /// The output breaks the rules by which it is read.
+    #[error("the host's answer was not understood, and nothing of it was used: {0}")]
+    NotUnderstood(Refused),
     /// The connection broke in the middle.
     #[error("the connection was lost while {doing}: {why}")]
     Lost { doing: String, why: String },

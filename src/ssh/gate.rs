@@ -20,6 +20,11 @@ impl Gate {
         self.open
     }
 
+    /// Whether something else than the mark came.
+    pub(super) fn is_noisy(&self) -> bool {
+        !self.before.is_empty()
+    }
+
     /// What came before the mark (its end, if it is long), as text.
     pub(super) fn before(&self) -> String {
         String::from_utf8_lossy(&self.before).into_owned()
@@ -53,33 +58,6 @@ impl Gate {
     }
 }
 
-/// Keeps the last bytes of a stream.
-pub(super) struct Tail {
-    limit: usize,
-    bytes: Vec<u8>,
-}
-
-impl Tail {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { limit, bytes: Vec::new() }
-    }
-
-    pub(super) fn push(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-        // Cutting only at twice the limit keeps the cost per byte constant.
-        if self.bytes.len() > 2 * self.limit {
-            self.bytes.drain(..self.bytes.len() - self.limit);
-        }
-    }
-
-    pub(super) fn finish(mut self) -> Vec<u8> {
-        if self.bytes.len() > self.limit {
-            self.bytes.drain(..self.bytes.len() - self.limit);
-        }
-        self.bytes
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,14 +86,5 @@ mod tests {
         assert!(gate.before.len() <= 2 * BEFORE);
         assert_eq!(gate.pass(b"mar"), b"");
         assert_eq!(gate.pass(b"k!"), b"!");
-    }
-
-    #[test]
-    fn a_tail_is_the_end() {
-        let mut tail = Tail::new(3);
-        for byte in b"abcdefghij" {
-            tail.push(&[*byte]);
-        }
-        assert_eq!(tail.finish(), b"hij");
     }
 }

@@ -1,6 +1,6 @@
 //! The command line that starts a script, and the form in which the script follows on stdin.
 
-use super::{SshError, Sudo};
+use super::{Output, SshError, Sudo};
 use crate::base::quote;
 
 /// Runs with the arguments NONCE and LENGTH: says that it is there on both outputs, reads exactly LENGTH bytes, and runs them
@@ -10,14 +10,23 @@ use crate::base::quote;
 /// single quote, `!` or line break in it, so that any login shell passes it on unharmed.
 const LOADER: &str = r##"printf "\036%s\037" "$1"; printf "\036%s\037" "$1" >&2; _p=$(head -c "$2"); case $_p in "#$1"*"#$1") set --; eval "$_p";; *) echo "the script arrived incomplete" >&2; exit 96;; esac"##;
 
+/// Exit status and text of a loader whose script did not arrive as it was sent.
+const INCOMPLETE: (i32, &str) = (96, "the script arrived incomplete\n");
+
+/// Whether this is the answer of a loader that did not run the script.
+pub(super) fn is_incomplete(output: &Output) -> bool {
+    output.status == INCOMPLETE.0 && output.stdout.is_empty() && output.stderr == INCOMPLETE.1.as_bytes()
+}
+
 /// What the loader prints when it has started.
 pub(super) fn ready_mark(nonce: &str) -> Vec<u8> {
     format!("\x1e{nonce}\x1f").into_bytes()
 }
 
-/// What sudo prints when (and only when) it wants the password.
+/// What sudo prints when (and only when) it wants the password. The command line has it with two `%`, of which sudo makes
+/// one: a login shell that prints the commands which it runs (`set -x`) must not be taken for sudo.
 pub(super) fn prompt_mark(nonce: &str) -> String {
-    format!("poclab-{nonce}-password:")
+    format!("poclab-{nonce}-%-password:")
 }
 
 /// The script as it is sent: between two lines with the nonce.
@@ -38,7 +47,7 @@ pub(super) fn words(nonce: &str, length: usize) -> Vec<String> {
 /// The command line for the host: the loader, under sudo if asked. sudo's messages are asked for in English; `env` is used
 /// because the login shell may be one that does not know `NAME=value command`.
 pub(super) fn command_line(sudo: &Sudo, nonce: &str, length: usize) -> String {
-    let prompt = prompt_mark(nonce);
+    let prompt = prompt_mark(nonce).replace('%', "%%");
     let prefix: &[&str] = match sudo {
         Sudo::Never => &["exec"],
         Sudo::NoPassword => &["exec", "env", "LC_ALL=C", "sudo", "-n", "-H", "--"],
@@ -97,7 +106,8 @@ mod tests {
             let line = command_line(&Sudo::Never, "abc123", whole.len()).replacen("exec sh", &format!("exec {shell}"), 1);
             for cut in [0, 1, 8, 16, whole.len() - 1] {
                 let out = run(shell, &line, &whole[..cut]);
-                assert_eq!((out.stdout.as_slice(), out.status.code()), (b"\x1eabc123\x1f".as_slice(), Some(96)), "{shell} {cut}");
+                assert_eq!((out.stdout.as_slice(), out.status.code()), (b"\x1eabc123\x1f".as_slice(), Some(INCOMPLETE.0)), "{shell} {cut}");
+                assert!(out.stderr.ends_with(INCOMPLETE.1.as_bytes()));
             }
             // Something ate the beginning (a `read` in ~/.bashrc).
             let mut eaten = whole[5..].to_vec();
@@ -110,8 +120,9 @@ mod tests {
     fn nothing_secret_is_in_the_command_line() {
         let line = command_line(&Sudo::Password(Secret::new("hunter22")), "abc123", 10);
         assert!(!line.contains("hunter22"));
-        assert!(line.starts_with("exec env LC_ALL=C sudo -S -H -p poclab-abc123-password: -- sh -c '"), "{line}");
+        assert!(line.starts_with("exec env LC_ALL=C sudo -S -H -p poclab-abc123-%%-password: -- sh -c '"), "{line}");
         assert!(command_line(&Sudo::NoPassword, "abc123", 10).starts_with("exec env LC_ALL=C sudo -n -H -- sh -c '"));
+        assert!(!line.contains(&prompt_mark("abc123")), "a shell that prints its commands must not look like sudo");
         assert!(!LOADER.contains(['\'', '!', '\n']));
         assert!(wrap("a\0b", "n").is_err());
     }

@@ -4,17 +4,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::feed::Feed;
-use super::gate::{Gate, Tail};
+use super::gate::Gate;
 use super::loader;
 use super::socket::TICK;
 use super::sudo;
 use super::wire::{Stream, Wire, Wrote};
 use super::{Output, SshError, Sudo, SudoProblem};
+use crate::base::Tail;
 
-/// The last bytes of stderr that are kept.
-const STDERR_LIMIT: usize = 256 * 1024;
+/// The last bytes of each output that are kept.
+const OUTPUT_LIMIT: usize = 256 * 1024;
 
-/// Longest silence before the loader (or sudo's prompt) has shown up; no yum is running yet at that point.
+/// Longest wait for the loader (or sudo's prompt) to show up, whatever the login prints meanwhile; no yum is running yet at
+/// that point.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// Packets sent in a row before the outputs are looked at again.
@@ -47,7 +49,7 @@ struct Running<'a, 'b> {
     job: Job<'b>,
     out: Gate,
     err: Gate,
-    stdout: Vec<u8>,
+    stdout: Tail,
     stderr: Tail,
     password: Password,
     input_closed: bool,
@@ -66,8 +68,8 @@ pub(super) fn run(
         wire,
         out: Gate::new(mark.clone()),
         err: Gate::new(mark),
-        stdout: Vec::new(),
-        stderr: Tail::new(STDERR_LIMIT),
+        stdout: Tail::new(OUTPUT_LIMIT),
+        stderr: Tail::new(OUTPUT_LIMIT),
         password: Password::Unasked,
         input_closed: false,
         buffer: vec![0; 64 * 1024],
@@ -78,19 +80,22 @@ pub(super) fn run(
         if running.job.interrupted.load(Ordering::Relaxed) {
             return Err(SshError::Interrupted);
         }
-        let mut moved = running.read(Stream::Out, on_stdout)?;
-        moved |= running.read(Stream::Err, on_stdout)?;
+        let mut heard = running.read(Stream::Out, on_stdout)?;
+        heard |= running.read(Stream::Err, on_stdout)?;
         running.look_for_prompt()?;
-        moved |= running.write(on_sent)?;
+        let sent = running.write(on_sent)?;
         if let Some(status) = running.ended()? {
             return running.finish(status);
         }
-        if moved {
+        // What the login prints is no sign of the script: it may go on for ever.
+        if sent || (heard && running.out.is_open()) {
             last = Instant::now();
             continue;
         }
         running.check_silence(last.elapsed())?;
-        running.wait()?;
+        if !heard {
+            running.wait()?;
+        }
     }
 }
 
@@ -98,6 +103,9 @@ impl Running<'_, '_> {
     fn doing(&self) -> String {
         if !self.out.is_open() {
             match self.job.sudo {
+                _ if self.out.is_noisy() => {
+                    "waiting for the script to start (the login, perhaps its ~/.bashrc, prints something else)".into()
+                }
                 Sudo::Never => "waiting for the script to start".into(),
                 _ => "waiting for sudo to start the script".into(),
             }
@@ -119,7 +127,7 @@ impl Running<'_, '_> {
             Stream::Out => {
                 let script = self.out.pass(bytes);
                 if !script.is_empty() {
-                    self.stdout.extend_from_slice(script);
+                    self.stdout.push(script);
                     on_stdout(script);
                 }
             }
@@ -211,7 +219,8 @@ impl Running<'_, '_> {
 
     fn finish(self, status: i32) -> Result<Output, SshError> {
         if self.out.is_open() {
-            return Ok(Output { status, stdout: self.stdout, stderr: self.stderr.finish() });
+            let output = Output { status, stdout: self.stdout.finish(), stderr: self.stderr.finish() };
+            return if loader::is_incomplete(&output) { Err(SshError::Eaten) } else { Ok(output) };
         }
         let said = self.err.before().replace(&loader::prompt_mark(self.job.nonce), "");
         if *self.job.sudo != Sudo::Never

@@ -17,9 +17,9 @@ pub struct Exec {
 pub struct Output {
     /// Exit status; 128+n when a signal ended it.
     pub status: i32,
-    /// Raw bytes.
+    /// Raw bytes. Of more than 256 KiB only the last lines are kept; [`Transport::exec`] hands out all of it as it arrives.
     pub stdout: Vec<u8>,
-    /// Raw bytes; at most the last 256 KiB are kept.
+    /// Raw bytes; of more than 256 KiB only the last lines are kept.
     pub stderr: Vec<u8>,
 }
 

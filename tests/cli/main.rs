@@ -10,6 +10,7 @@ mod explain;
 mod failures;
 mod files;
 mod formats;
+mod hostile;
 mod interrupt;
 mod kill;
 mod locks;

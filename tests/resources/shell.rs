@@ -65,7 +65,7 @@ impl Host {
         // A step that fails early does not read all of it.
         let _ = child.stdin.take().unwrap().write_all(stdin);
         let out = child.wait_with_output().unwrap();
-        let frames = reader.read_all(&out.stdout);
+        let frames = reader.read_all(&out.stdout).unwrap();
         assert_eq!(frames.len(), 1, "{}\n{}\n{script}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
         (frames[0].status, frames[0].payload.clone())
     }

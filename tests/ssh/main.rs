@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
 mod faults;
+mod hostile;
 mod lab;
 mod login;
 mod program;

@@ -55,17 +55,24 @@ impl Project {
         old
     }
 
+    /// poclab with these arguments, on this lab.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let identity = self.folder.path().join("identity.txt");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_poclab"));
+        command.args(["--inventory", "inventory/rehearsal.yml"]).args(args);
+        command.current_dir(self.folder.path()).env("POCLAB_IDENTITY", identity);
+        command
+    }
+
+    /// Runs poclab on this lab and echoes nothing.
+    pub fn poclab_quietly(&self, args: &[&str]) -> Output {
+        eprintln!("--- poclab {}", args.join(" "));
+        self.command(args).output().unwrap()
+    }
+
     /// Runs poclab on this lab and echoes what it printed.
     pub fn poclab(&self, args: &[&str]) -> Output {
-        eprintln!("--- poclab {}", args.join(" "));
-        let identity = self.folder.path().join("identity.txt");
-        let output = Command::new(env!("CARGO_BIN_EXE_poclab"))
-            .args(["--inventory", "inventory/rehearsal.yml"])
-            .args(args)
-            .current_dir(self.folder.path())
-            .env("POCLAB_IDENTITY", identity)
-            .output()
-            .unwrap();
+        let output = self.poclab_quietly(args);
         eprintln!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         output
     }

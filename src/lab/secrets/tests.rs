@@ -51,7 +51,7 @@ fn everything_comes_back_the_same() {
         assert!(store.notice().unwrap().contains("identity.txt"));
         store.set("sudo_password", &Secret::new("s3 cr'et")).unwrap();
         let login = store.login("registry_push", "push").unwrap();
-        (login, store.certificate("registry", &names(&["a", "b"]), &[ADDRESS]).unwrap(), store.ca_pem().unwrap())
+        (login, store.certificate("registry", &names(&["a", "b"]), &[ADDRESS], ca::HOST_DAYS).unwrap(), store.ca_pem().unwrap())
     };
     let before = fs::read(place.file()).unwrap();
     {
@@ -60,7 +60,7 @@ fn everything_comes_back_the_same() {
         let again = store.login("registry_push", "push").unwrap();
         assert_eq!((again.password, again.htpasswd), (login.password.clone(), login.htpasswd.clone()));
         // The order of names is of no account.
-        let again = store.certificate("registry", &names(&["b", "a"]), &[ADDRESS]).unwrap();
+        let again = store.certificate("registry", &names(&["b", "a"]), &[ADDRESS], ca::HOST_DAYS).unwrap();
         assert_eq!((again.cert, again.key), (cert.cert, cert.key));
         assert_eq!(store.ca_pem().unwrap(), ca);
         assert_eq!(store.get("sudo_password").unwrap().expose(), "s3 cr'et");
@@ -88,7 +88,7 @@ fn nothing_is_in_clear_and_nobody_else_may_read() {
         let mut store = place.open();
         store.login("registry_push", "push").unwrap();
         store.set("smtp", &Secret::new("hunter22")).unwrap();
-        store.certificate("registry", &names(&["a"]), &[]).unwrap();
+        store.certificate("registry", &names(&["a"]), &[], ca::HOST_DAYS).unwrap();
         store.all()
     };
     assert_eq!(all.len(), 4 + 1 + 1 + 1, "login in four forms, value, certificate key, CA key");
@@ -113,7 +113,7 @@ fn certificates_are_issued_again_for_a_reason_only() {
     let start = OffsetDateTime::now_utc().replace_nanosecond(0).unwrap();
     let at = |days: i64, dns: &[&str], addresses: &[IpAddr]| {
         let mut store = place.open_at(start + Days::days(days)).unwrap();
-        store.certificate("registry", &names(dns), addresses).unwrap().cert
+        store.certificate("registry", &names(dns), addresses, ca::HOST_DAYS).unwrap().cert
     };
     let first = at(0, &["a"], &[ADDRESS]);
     assert_eq!(at(ca::HOST_DAYS - ca::RENEW_DAYS, &["a"], &[ADDRESS]), first, "thirty days are enough");
@@ -136,6 +136,59 @@ fn certificates_are_issued_again_for_a_reason_only() {
     let late = at(ca::CA_DAYS - ca::RENEW_DAYS + 1, &["a", "b"], &[]);
     assert_ne!(late, resigned);
     assert_ne!(place.open().ca_pem().unwrap(), old_ca);
+}
+
+/// A role may ask for less than the default; what is asked for later decides when the old one has to go.
+#[test]
+fn a_short_certificate_is_issued_again_in_its_last_third() {
+    let place = Place::new();
+    let start = OffsetDateTime::now_utc().replace_nanosecond(0).unwrap();
+    let at = |day: i64, days: i64| {
+        let mut store = place.open_at(start + Days::days(day)).unwrap();
+        let cert = store.certificate("registry", &names(&["a"]), &[], days).unwrap().cert;
+        (cert, store.news())
+    };
+    let (long, _) = at(0, ca::HOST_DAYS);
+    let (short, news) = at(0, 24);
+    assert_ne!(short, long, "valid for longer than the role wants");
+    assert_eq!(news, [""; 0], "not because of its age");
+    assert_eq!(at(16, 24).0, short);
+    let (renewed, news) = at(17, 24);
+    assert_ne!(renewed, short);
+    let date = |day| (start + Days::days(day)).date();
+    assert_eq!(news, [format!("the certificate for a ends on {}: issued again, until {}", date(24), date(41))]);
+    place.open_at(start + Days::days(17)).unwrap().rotate("certificate/registry").unwrap();
+    let rotated = place.open().show("certificate/registry").unwrap()[0].1.clone();
+    assert_eq!(ca::inspect(rotated.expose()).unwrap().days(), 24, "rotated for as long as before");
+    let (default, news) = at(17, ca::HOST_DAYS);
+    assert_ne!(default, rotated.expose());
+    assert_eq!(news.len(), 1, "24 days are less than thirty");
+}
+
+#[test]
+fn the_end_of_the_ca_is_told_before_it_comes() {
+    let place = Place::new();
+    let start = OffsetDateTime::now_utc().replace_nanosecond(0).unwrap();
+    let news = |day: i64| {
+        let mut store = place.open_at(start + Days::days(day)).unwrap();
+        store.certificate("registry", &names(&["a"]), &[], ca::HOST_DAYS).unwrap();
+        store.news()
+    };
+    assert_eq!(news(0), [""; 0]);
+    assert_eq!(
+        news(ca::CA_DAYS - ca::TELL_DAYS),
+        [format!(
+            "the certificate for a ended on {}: issued again, until {}",
+            (start + Days::days(ca::HOST_DAYS)).date(),
+            (start + Days::days(ca::CA_DAYS)).date()
+        )]
+    );
+    let near = news(ca::CA_DAYS - ca::TELL_DAYS + 1);
+    assert!(near.len() == 1 && near[0].contains(&format!("ends on {}", (start + Days::days(ca::CA_DAYS)).date())), "{near:?}");
+    let replaced = news(ca::CA_DAYS - ca::RENEW_DAYS + 1);
+    assert!(replaced.len() == 2 && replaced[0].contains("there is a new one"), "{replaced:?}");
+    assert!(replaced[1].contains("issued again"), "a certificate ends with its CA: {replaced:?}");
+    assert_eq!(news(ca::CA_DAYS - ca::RENEW_DAYS + 1), [""; 0]);
 }
 
 #[test]
@@ -167,10 +220,10 @@ fn set_and_rotate() {
     let error = store.rotate("sudo_password").unwrap_err().to_string();
     assert!(error.contains("secrets set sudo_password") && !error.contains("hunter22"), "{error}");
 
-    store.certificate("push", &names(&["a"]), &[]).unwrap();
-    let before = store.certificate("push", &names(&["a"]), &[]).unwrap().cert;
+    store.certificate("push", &names(&["a"]), &[], ca::HOST_DAYS).unwrap();
+    let before = store.certificate("push", &names(&["a"]), &[], ca::HOST_DAYS).unwrap().cert;
     store.rotate("certificate/push").unwrap();
-    assert_ne!(store.certificate("push", &names(&["a"]), &[]).unwrap().cert, before);
+    assert_ne!(store.certificate("push", &names(&["a"]), &[], ca::HOST_DAYS).unwrap().cert, before);
 
     for (name, value) in [("ca", "x"), ("certificate/push", "x"), ("a b", "x"), ("", "x"), ("empty", "")] {
         assert!(store.set(name, &Secret::new(value)).is_err(), "{name:?}");
@@ -298,7 +351,7 @@ fn what_could_not_be_written_is_not_used() {
 fn a_store_in_memory_leaves_nothing() {
     let mut store = Store::in_memory("test");
     store.login("push", "push").unwrap();
-    store.certificate("a", &names(&["a"]), &[]).unwrap();
+    store.certificate("a", &names(&["a"]), &[], ca::HOST_DAYS).unwrap();
     assert_eq!(store.list().len(), 3);
     assert!(store.list().iter().any(|listed| listed.name == "certificate/a" && listed.expires.is_some()));
 }
@@ -313,7 +366,7 @@ fn loading_is_quick() {
         store.cost = COST;
         for name in ["a", "b", "c", "d"] {
             store.login(name, name).unwrap();
-            store.certificate(name, &names(&[name]), &[]).unwrap();
+            store.certificate(name, &names(&[name]), &[], ca::HOST_DAYS).unwrap();
         }
     }
     let best = (0..5).map(|_| {
@@ -321,7 +374,7 @@ fn loading_is_quick() {
         let mut store = place.open();
         for name in ["a", "b", "c", "d"] {
             store.login(name, name).unwrap();
-            store.certificate(name, &names(&[name]), &[]).unwrap();
+            store.certificate(name, &names(&[name]), &[], ca::HOST_DAYS).unwrap();
         }
         start.elapsed()
     });
