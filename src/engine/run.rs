@@ -356,7 +356,8 @@ impl<'a> Engine<'a> {
             }
             Err(mut failure) => {
                 if let Some(warning) = &run.warning {
-                    failure.hint = Some(failure.hint.iter().cloned().chain([format!("mind also: {warning}")]).collect::<Vec<_>>().join("; "));
+                    failure.hint =
+                        Some(failure.hint.iter().cloned().chain([format!("mind also: {warning}")]).collect::<Vec<_>>().join("; "));
                 }
                 tally.node(index, "failed", changed, seconds);
                 self.send(Event::RoleFailed { host, role, error: failure.error, output: failure.output, hint: failure.hint });
