@@ -90,7 +90,7 @@ impl<'a> Session<'a> {
             result = self.connect()?.exec(&exec, &mut |bytes| take(&mut reader, bytes), on_sent);
         }
         if result.is_err() {
-            self.unfinished = reader.unfinished().to_vec();
+            self.unfinished = reader.unfinished();
         }
         if matches!(result, Err(SshError::Lost { .. } | SshError::Dead { .. } | SshError::Timeout { .. } | SshError::Interrupted)) {
             self.transport = None;

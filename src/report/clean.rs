@@ -46,7 +46,10 @@ fn walk_texts(value: &mut Value, redactor: &Redactor) {
                 .filter(|(key, _)| !matches!(key.as_str(), "kind" | "reached"))
                 .for_each(|(_, field)| walk_texts(field, redactor));
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| walk_texts(item, redactor)),
+        Value::Array(items) => {
+            items.iter_mut().for_each(|item| walk_texts(item, redactor));
+            lines(items, redactor);
+        }
         other => walk(other, redactor),
     }
 }
@@ -80,12 +83,6 @@ fn lines(items: &mut Vec<Value>, redactor: &Redactor) {
             *items = clean.split(BREAK).map(Value::from).collect();
         }
     }
-}
-
-/// Anything that serde can write, as JSON without secrets and control characters.
-pub(super) fn json(mut value: Value, redactor: &Redactor) -> Value {
-    walk(&mut value, redactor);
-    value
 }
 
 /// Control characters as `\x1b`, direction and zero-width characters as `\u{202e}`. Line breaks and tabs stay; CR LF

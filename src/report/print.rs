@@ -4,8 +4,6 @@ use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
-use serde::Serialize;
-
 use super::{clean, colour, terminal};
 use crate::base::Redactor;
 
@@ -53,14 +51,6 @@ pub fn print_text(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes());
     let _ = out.flush();
-}
-
-/// Anything that serde can write, as JSON on standard output.
-pub fn print_json<T: Serialize>(value: &T) -> serde_json::Result<()> {
-    let value = serde_json::to_value(value)?;
-    let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default();
-    print_text(&format!("{:#}\n", super::clean::json(value, &known)));
-    Ok(())
 }
 
 /// Lines on standard output.

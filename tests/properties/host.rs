@@ -131,7 +131,7 @@ impl Host {
     fn run(&self, builder: ScriptBuilder, stdin: &[u8]) -> (i32, Vec<u8>) {
         let (script, reader) = builder.finish();
         let out = self.start(&script, stdin);
-        let frames = reader.read_all(&out.stdout);
+        let frames = reader.read_all(&out.stdout).unwrap();
         assert_eq!(frames.len(), 1, "{}\n{}\n{script}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
         (frames[0].status, frames[0].payload.clone())
     }

@@ -76,6 +76,15 @@ impl FrameReader {
         self.refused.as_ref()
     }
 
+    /// What the frame that has not ended yet has printed so far (of a step: its end); nothing once the output is refused.
+    pub fn unfinished(&self) -> Vec<u8> {
+        match &self.open {
+            Some(Payload::Whole(bytes)) => bytes.clone(),
+            Some(Payload::End(tail)) => tail.clone().finish(),
+            None => Vec::new(),
+        }
+    }
+
     /// Takes the next bytes and returns what they completed; nothing more once the output is refused.
     pub fn feed(&mut self, bytes: &[u8]) -> Vec<Seen> {
         let mut seen = Vec::new();
