@@ -93,15 +93,6 @@ pub fn format(global: &Global) -> report::Format {
     }
 }
 
-/// The report's format.
-pub fn format(global: &Global) -> report::Format {
-    match global.format {
-        Format::Text => report::Format::Text,
-        Format::Json => report::Format::Json,
-        Format::Junit => report::Format::Junit,
-    }
-}
-
 /// A flag that Ctrl-C sets; a second Ctrl-C ends the program at once.
 pub fn interruptible() -> Result<Arc<AtomicBool>, Stop> {
     let flag = Arc::new(AtomicBool::new(false));
