@@ -121,7 +121,7 @@ class Bench:
                     known[group] = time.monotonic() - started
 
 
-def versions(minutes, started):
+def versions(minutes, started, load):
     def first_line(*command):
         result = subprocess.run(command, capture_output=True, text=True, check=True)
         return (result.stdout or result.stderr).splitlines()[0]
@@ -137,7 +137,7 @@ def versions(minutes, started):
         "ssh client": first_line("ssh", "-V"),
         "hosts": lab.fact(". /etc/os-release; echo \"$PRETTY_NAME, $(sshd -V 2>&1 | grep -o 'OpenSSH_[^, ]*'), Python $(python3 -c 'import platform; print(platform.python_version())'), firewalld $(rpm -q --qf '%{VERSION}' firewalld), Docker $(rpm -q --qf '%{VERSION}' docker-ce)\""),
         "machine": f"{os.cpu_count()} cores, {memory:.0f} GiB, Linux {platform.release().split('-')[0]}",
-        "load at the start": f"{os.getloadavg()[0]:.1f}",
+        "load before": f"{load:.1f}",
     }
 
 
@@ -149,7 +149,9 @@ def main():
     arguments.add_argument("--rounds", type=int, required=True)
     arguments.add_argument("--tools", default="")
     asked = arguments.parse_args()
-    started, clock = datetime.datetime.now(), time.monotonic()
+    started, clock, load = datetime.datetime.now(), time.monotonic(), os.getloadavg()[0]
+    if load > os.cpu_count() / 2:
+        say(f"this machine is busy (load {load:.1f}): the figures will be too, and the document will say so")
     subprocess.run([sys.executable, lab.HERE / "relay_test.py"], check=True)
     say("four hosts")
     lab.up(asked.host_packages)
@@ -159,7 +161,7 @@ def main():
         bench = Bench(asked.venv, csv_file, [name.strip() for name in asked.tools.split(",") if name.strip()])
         bench.fairness()
         bench.rounds(clock + asked.minutes * 60, link, asked.rounds)
-    about = versions((time.monotonic() - clock) / 60, started)
+    about = versions((time.monotonic() - clock) / 60, started, load)
     (lab.TREE / "bench" / "peers.json").write_text(json.dumps(about, indent=2) + "\n")
     (lab.TREE / "bench" / "peers.csv").write_text(new.read_text())
     say(f"done after {about['minutes']} minutes")

@@ -76,6 +76,8 @@ class Ansible(Tool):
             "ANSIBLE_SSH_CONTROL_PATH_DIR": self.sockets,
             "ANSIBLE_STRATEGY_PLUGINS": str(next(self.venv.glob("lib/python3*/site-packages/ansible_mitogen/plugins/strategy"))),
             "ANSIBLE_NOCOLOR": "1",
+            # As long as poclab's (see the inventory): a busy machine is no reason to give up.
+            "ANSIBLE_TIMEOUT": "60",
         }
 
     def changed(self, output):

@@ -5,6 +5,7 @@ from pyinfra.api import FactBase
 from pyinfra.operations import docker, files, server, systemd, yum
 
 config.SUDO = True
+config.CONNECT_TIMEOUT = 60
 
 APPS = [("orders", 8001), ("billing", 8002), ("catalog", 8003), ("search", 8004)]
 TEMPLATES = ["app.conf", "logging.conf", "limits.conf", "proxy.conf", "jobs.conf"]
