@@ -139,7 +139,7 @@ pub struct Status {
     #[arg(long = "host", value_name = "NAME", add = completions::hosts())]
     pub hosts: Vec<String>,
     /// Look at no more than this many hosts at the same time
-    #[arg(long, default_value_t = 16, value_name = "N")]
+    #[arg(long, default_value_t = 32, value_name = "N")]
     pub parallel: usize,
     /// Do not try the links of the services
     #[arg(long)]
