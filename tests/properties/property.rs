@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use poclab::resource::confirm::{CONFIRM, is_armed_by};
+use poclab::resource::confirm::CONFIRM;
 use poclab::resource::{Action, Assessment, Reply, Spec, State};
 use proptest::strategy::{BoxedStrategy, Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, TestRunner};
@@ -99,6 +99,8 @@ fn converge_and_hurt(kind: &str, host: &Host, trial: &Trial, answers: &mut Answe
     for action in &actions {
         let _ = host.step(action);
         confirm(host, action);
+        // What a later run does when this one was killed.
+        host.shell(&action.sweep);
     }
     in_sync(host, &specs, "after the same steps once more");
     for damage in &trial.damages {
@@ -175,7 +177,7 @@ fn repair(host: &Host, specs: &[&Spec]) -> Vec<Action> {
 }
 
 fn confirm(host: &Host, action: &Action) {
-    if is_armed_by(action) {
+    if action.confirm_within.is_some() {
         host.shell(CONFIRM);
     }
 }
