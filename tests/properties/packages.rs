@@ -42,14 +42,14 @@ pub fn package() -> Property {
                 trial.specs.push(spec);
                 trial.hurt(0, format!("rpm -e {single}"), &[&missing]);
                 match how {
-                    0 => trial.hurt(0, other_version(single, "99"), &[]),
+                    0 => trial.hurt(0, other_version(single, "99999999"), &[]),
                     1 => {
-                        trial.hurt(0, other_version(single, "99"), &[&format!("version is 99-1, want the older {want}")]);
+                        trial.hurt(0, other_version(single, "99999999"), &[&format!("version is 99999999-1, want the older {want}")]);
                         trial.hurt(0, other_version(single, "0~1"), &[&format!("version is 0~1-1, want {want}")]);
                     }
                     _ => {
                         trial.hurt(0, other_version(single, "0~1"), &[&format!("version is 0~1-1, want {want} or newer")]);
-                        trial.hurt(0, other_version(single, "99"), &[]);
+                        trial.hurt(0, other_version(single, "99999999"), &[]);
                     }
                 }
                 if absent {

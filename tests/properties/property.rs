@@ -99,6 +99,8 @@ fn converge_and_hurt(kind: &str, host: &Host, trial: &Trial, answers: &mut Answe
     for action in &actions {
         let _ = host.step(action);
         confirm(host, action);
+        // What a later run does when this one was killed.
+        host.shell(&action.sweep);
     }
     in_sync(host, &specs, "after the same steps once more");
     for damage in &trial.damages {
