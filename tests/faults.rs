@@ -115,8 +115,7 @@ fn in_sync(lab: &Project) {
 /// Point 2: packets are dropped, nothing is reset, and the step that runs says nothing.
 fn a_host_that_is_down_and_a_host_that_is_cut_off(lab: &Project) {
     // For this stage only: a reload of firewalld on a busy machine may hold packets back for longer than eight seconds.
-    let patient =
-        lab.edit_inventory("  agent: false\n", &format!("  agent: false\n  connect_timeout: 3\n  keepalive: {KEEPALIVE}\n"));
+    let patient = lab.edit_inventory("  agent: false\n", &format!("  agent: false\n  connect_timeout: 3\n  keepalive: {KEEPALIVE}\n"));
     let gitlab = lab.container("gitlab");
     docker(&["stop", "-t", "3", &gitlab]);
     let started = Instant::now();
@@ -126,9 +125,7 @@ fn a_host_that_is_down_and_a_host_that_is_cut_off(lab: &Project) {
     assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
 
     let app = lab.container("app");
-    let drop = |verb: &str| {
-        format!("iptables -t raw {verb} PREROUTING -i eth0 -j DROP; iptables -t raw {verb} OUTPUT -o eth0 -j DROP")
-    };
+    let drop = |verb: &str| format!("iptables -t raw {verb} PREROUTING -i eth0 -j DROP; iptables -t raw {verb} OUTPUT -o eth0 -j DROP");
     let (mut cut, mut noticed) = (None, None);
     let (exit, events) = watch(lab, &QUICK, &mut |event, _| {
         if cut.is_none() && is(event, "step_started", "app", "base") && event["label"].as_str().unwrap().starts_with("install") {
@@ -149,7 +146,8 @@ fn a_host_that_is_down_and_a_host_that_is_cut_off(lab: &Project) {
     assert!((KEEPALIVE * 3..KEEPALIVE * 4 + 10).contains(&took.as_secs()), "noticed after {took:?}");
     assert_eq!(about(&events, "role_not_reached"), ["app docker", "app firewall", "gitlab firewall"]);
     assert_eq!(about(&events, "host_failed"), ["gitlab"]);
-    let done = ["deploy base", "deploy docker", "deploy firewall", "registry base", "registry docker", "registry firewall", "registry registry"];
+    let done =
+        ["deploy base", "deploy docker", "deploy firewall", "registry base", "registry docker", "registry firewall", "registry registry"];
     assert_eq!(about(&events, "role_done"), done, "the others finish");
 }
 
@@ -222,7 +220,10 @@ fn a_full_and_a_read_only_disk(lab: &Project) {
     assert_eq!(lab.poclab(&QUICK).status.code(), Some(0));
     assert_eq!(lab.on("gitlab", &format!("cat {repos}/poclab-mirror.repo")), repo);
     // Where poclab keeps its own notes.
-    lab.on("gitlab", "sed -i '$d' /etc/chrony.conf; mount -t tmpfs -o size=4k tmpfs /var/lib/poclab && mount -o remount,ro /var/lib/poclab");
+    lab.on(
+        "gitlab",
+        "sed -i '$d' /etc/chrony.conf; mount -t tmpfs -o size=4k tmpfs /var/lib/poclab && mount -o remount,ro /var/lib/poclab",
+    );
     let (exit, events) = lab.events(&[&QUICK[..], &["--host", "gitlab"]].concat());
     lab.on("gitlab", "umount /var/lib/poclab");
     let (who, text) = failure(&events);
@@ -281,7 +282,10 @@ fn the_mirror_is_gone(lab: &Project) {
 }
 
 fn a_wrong_clock(lab: &Project) {
-    lab.on("gitlab", "cat >/usr/local/bin/date <<'END'\n#!/bin/sh\nexec /usr/bin/date -d '10 minutes ago' \"$@\"\nEND\nchmod +x /usr/local/bin/date");
+    lab.on(
+        "gitlab",
+        "cat >/usr/local/bin/date <<'END'\n#!/bin/sh\nexec /usr/bin/date -d '10 minutes ago' \"$@\"\nEND\nchmod +x /usr/local/bin/date",
+    );
     let (exit, events) = lab.events(&["plan"]);
     let warnings = of_kind(&events, "host_warning");
     assert_eq!((exit, about(&events, "host_warning")), (0, vec!["gitlab".to_owned()]), "the others' clocks are right");
@@ -291,7 +295,8 @@ fn a_wrong_clock(lab: &Project) {
     let (exit, events) = lab.events(&["bootstrap", "--check", "time_sync"]);
     lab.on("gitlab", "rm /usr/local/bin/date");
     assert_eq!((exit, changes(&events)), (3, set(&[])));
-    let differs = |e: &&&Value| e["title"].as_str().unwrap().contains("gitlab") && e["detail"].as_str().unwrap().contains("the clocks differ by");
+    let differs =
+        |e: &&&Value| e["title"].as_str().unwrap().contains("gitlab") && e["detail"].as_str().unwrap().contains("the clocks differ by");
     assert_eq!(of_kind(&events, "check_result").iter().filter(differs).count(), 1);
     // (On a busy machine that check may not be able to tell a second; ten minutes it can.)
     let (_, events) = lab.events(&["bootstrap", "--check", "time_sync"]);

@@ -3,6 +3,7 @@
 mod clock;
 mod exit;
 pub mod frame;
+mod operator;
 mod payload;
 mod quote;
 mod redact;
@@ -10,6 +11,7 @@ mod secret;
 
 pub use clock::now;
 pub use exit::Exit;
+pub use operator::operator;
 pub use payload::Payload;
 pub use quote::quote;
 pub use redact::Redactor;

@@ -69,9 +69,15 @@ pub enum Command {
     /// Plan, apply and verify, in one go; safe to run again at any time
     Bootstrap(Bootstrap),
     /// What would change, host by host; exit 2 if something would
-    Plan(Narrow),
+    Plan(Plan),
     /// Run the end-to-end checks alone
     Verify(Verify),
+    /// Make the HTML report of a recorded run: one page, to hand on
+    ///
+    /// `bootstrap` and `verify` write theirs beside their log (.poclab/LAB/runs/) when they end; this makes it again, for any
+    /// recorded run, also one that was killed. The page has no scripts and loads nothing, holds no secrets, and says only what
+    /// the run saw, whatever the lab's files say today. It can be printed. Prints where it is.
+    Report(Report),
     /// Check inventory, roles and templates without contacting anything
     Validate,
     /// What is where and how it is: hosts, roles, versions, certificates, links; observed live
@@ -147,9 +153,38 @@ pub struct Bootstrap {
     pub narrow: Narrow,
     #[command(flatten)]
     pub checks: Checks,
+    #[command(flatten)]
+    pub page: Page,
     /// Run the checks even when nothing changed and they passed before
     #[arg(long)]
     pub verify: bool,
+}
+
+/// Where a report of the run goes.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub struct Page {
+    /// Write the HTML report of this run to FILE: one page that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+/// `plan`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Plan {
+    #[command(flatten)]
+    pub narrow: Narrow,
+    #[command(flatten)]
+    pub page: Page,
+}
+
+/// `report`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Report {
+    /// A run by the name of its log in .poclab/LAB/runs/ (`20261121T080000Z-verify`), or the path of a log [default: the last run]
+    pub run: Option<String>,
+    /// Where to write the page; `-` is standard output [default: beside the log]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// `verify`
@@ -159,6 +194,8 @@ pub struct Verify {
     pub narrow: Narrow,
     #[command(flatten)]
     pub checks: Checks,
+    #[command(flatten)]
+    pub page: Page,
 }
 
 /// `unlock`

@@ -31,6 +31,12 @@ pub fn open_store(global: &Global) -> Result<Store, Stop> {
     Ok(store)
 }
 
+/// The folder of the lab's run logs; only the inventory is read.
+pub fn runs_folder(global: &Global) -> Result<PathBuf, Stop> {
+    let (_, state_dir) = lab::peek(global.inventory()).map_err(|problems| wrong(&problems))?;
+    Ok(report::runs_folder(&state_dir))
+}
+
 /// All problems, one per line, and the exit code for them.
 fn wrong(problems: &Problems) -> Stop {
     let count = problems.0.len();

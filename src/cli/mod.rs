@@ -9,6 +9,7 @@ mod man;
 mod observe;
 mod plan;
 mod rehearse;
+mod report;
 mod runs;
 mod schema;
 mod secrets;
@@ -20,7 +21,7 @@ mod verify;
 use clap::Parser as _;
 
 use crate::base::Exit;
-use crate::report;
+use crate::report as reporting;
 use args::{Args, Command};
 
 /// A failure that ends the program with this exit code and this text after "error: ".
@@ -65,6 +66,7 @@ pub fn main() -> Exit {
         Command::Bootstrap(command) => bootstrap::run(&args.global, command),
         Command::Plan(command) => plan::run(&args.global, command),
         Command::Verify(command) => verify::run(&args.global, command),
+        Command::Report(command) => report::run(&args.global, command),
         Command::Validate => validate::run(&args.global),
         Command::Status(command) => status::run(&args.global, command),
         Command::Unlock(command) => unlock::run(&args.global, command),
@@ -79,7 +81,7 @@ pub fn main() -> Exit {
     match result {
         Ok(exit) => exit,
         Err(stop) => {
-            report::print_error(&stop.text);
+            reporting::print_error(&stop.text);
             stop.exit
         }
     }

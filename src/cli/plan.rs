@@ -1,9 +1,9 @@
 //! `poclab plan`
 
-use super::args::{Checks, Global, Narrow};
+use super::args::{Checks, Global, Plan};
 use super::{Stop, runs};
 use crate::base::Exit;
 
-pub fn run(global: &Global, narrow: &Narrow) -> Result<Exit, Stop> {
-    runs::run(global, "plan", narrow, &Checks::default(), |engine| engine.plan())
+pub fn run(global: &Global, command: &Plan) -> Result<Exit, Stop> {
+    runs::run(global, "plan", &command.narrow, &Checks::default(), &command.page, |engine| engine.plan())
 }

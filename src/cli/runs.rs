@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::args::{Checks, Format, Global, Narrow};
+use super::args::{Checks, Format, Global, Narrow, Page};
 use super::{Stop, files};
 use crate::base::{Exit, now};
 use crate::check;
@@ -16,7 +16,15 @@ use crate::report::{self, Reporter};
 use crate::ssh::{HostKeyPolicy, Ssh};
 
 /// Loads the lab and runs `work` on it with everything connected.
-pub fn run(global: &Global, kind: &str, narrow: &Narrow, checks: &Checks, work: impl FnOnce(&mut Engine) -> Exit) -> Result<Exit, Stop> {
+pub fn run(
+    global: &Global,
+    kind: &str,
+    narrow: &Narrow,
+    checks: &Checks,
+    page: &Page,
+    work: impl FnOnce(&mut Engine) -> Exit,
+) -> Result<Exit, Stop> {
+    has_place(page)?;
     let lab = files::load(global)?;
     check_names(&lab, narrow, checks)?;
     // Held until the end of the run.
@@ -28,6 +36,9 @@ pub fn run(global: &Global, kind: &str, narrow: &Narrow, checks: &Checks, work: 
         format: format(global),
         state_dir: Some(lab.state_dir.clone()),
         kind: kind.to_owned(),
+        // A plan is for now; what was done and what was proven is for later as well.
+        report: kind != "plan",
+        html: page.html.clone(),
         redactor: lab.redactor.clone(),
     };
     let (events, reporter) = Reporter::spawn(options);
@@ -50,8 +61,27 @@ pub fn run(global: &Global, kind: &str, narrow: &Narrow, checks: &Checks, work: 
     let exit = work(&mut engine);
     // The last sender is gone with the engine: the reporter ends after the last event.
     drop(engine);
-    reporter.finish();
-    Ok(exit)
+    match reporter.finish() {
+        Err(text) if exit == Exit::Done => Err(Stop::new(Exit::Failed, text)),
+        Err(text) => {
+            report::print_error(&text);
+            Ok(exit)
+        }
+        Ok(()) => Ok(exit),
+    }
+}
+
+/// Nobody wants to hear after half an hour that the report has no place.
+fn has_place(page: &Page) -> Result<(), Stop> {
+    let Some(file) = &page.html else { return Ok(()) };
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if file.is_dir() {
+        Err(Stop::usage(format!("--html {}: that is a folder; name a file in it", file.display())))
+    } else if !folder.is_dir() {
+        Err(Stop::usage(format!("--html {}: there is no folder {}; make it first", file.display(), folder.display())))
+    } else {
+        Ok(())
+    }
 }
 
 /// The report's format.

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::lab::Flow;
+
 /// What the run is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -33,6 +35,8 @@ pub enum Status {
 pub enum Event {
     /// First event of every run.
     RunStarted { kind: RunKind, lab: String, version: String, hosts: Vec<String>, roles: Vec<String>, started: String },
+    /// What the run is about, as it was when it started; follows `run_started`.
+    Scope(Box<Scope>),
     /// Connecting to a host.
     Connecting { host: String, address: String },
     /// Everything on a host was looked at, in one exec.
@@ -79,6 +83,38 @@ pub enum Event {
     Note { text: String },
     /// Last event of every run.
     RunDone(Box<Summary>),
+}
+
+/// What a run is about: enough to report on it later without the lab's files, which may have changed since.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
+pub struct Scope {
+    /// Who runs it: `user@host` of the control machine.
+    pub operator: String,
+    /// The inventory's file.
+    pub inventory: String,
+    /// SHA-256 of the inventory's bytes, as `sha256sum` prints it.
+    pub inventory_sha256: String,
+    /// The options that narrow the run, as they are typed; empty: the whole lab.
+    pub narrowed: Vec<String>,
+    /// Hosts of the lab, in the inventory's order.
+    pub members: Vec<Member>,
+    /// Networks that operators come from.
+    pub operators: Vec<String>,
+    /// The flow matrix: who may reach which port of whom. Everything else is denied.
+    pub flows: Vec<Flow>,
+}
+
+/// A host of the lab, as the inventory says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
+pub struct Member {
+    /// Name.
+    pub name: String,
+    /// Address in the lab.
+    pub address: String,
+    /// Groups it is in.
+    pub groups: Vec<String>,
+    /// Whether the inventory calls it a rehearsal host.
+    pub rehearsal: bool,
 }
 
 /// What a run came to.

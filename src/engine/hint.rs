@@ -34,19 +34,10 @@ const HINTS: &[(&str, &str)] = &[
     ("Waiting for process with pid", "another yum is running on the host; wait for it, then run again"),
     ("Could not resolve host", "the host cannot resolve names: check /etc/resolv.conf, or use a mirror (sources.mirror)"),
     ("Cannot find a valid baseurl", "no repository answers: check the host's way to the internet, or use a mirror (sources.mirror)"),
-    (
-        "Cannot download repomd.xml",
-        NO_REPOSITORY,
-    ),
-    (
-        "Failed to download metadata",
-        NO_REPOSITORY,
-    ),
+    ("Cannot download repomd.xml", NO_REPOSITORY),
+    ("Failed to download metadata", NO_REPOSITORY),
     // What yum 3.4 says at the end when the repository does not answer, or not with what it should.
-    (
-        "No more mirrors to try",
-        NO_REPOSITORY,
-    ),
+    ("No more mirrors to try", NO_REPOSITORY),
     // dnf, when it still knows the index.
     ("All mirrors were tried", NO_REPOSITORY),
     (
@@ -86,10 +77,16 @@ mod tests {
                 "Another app is currently holding the yum lock; exiting as configured by exit_on_lock\nyum is locked by another program (process 7: sleep) for 2 minutes",
                 "process named above",
             ),
-            ("x509: certificate has expired or is not yet valid: current time 2026-11-21T10:00:00Z is before 2026-11-22", "chronyc makestep"),
+            (
+                "x509: certificate has expired or is not yet valid: current time 2026-11-21T10:00:00Z is before 2026-11-22",
+                "chronyc makestep",
+            ),
             ("curl: (60) SSL certificate problem: certificate is not yet valid", "chronyc makestep"),
             ("curl: (60) Peer's Certificate has expired.", "chronyc makestep"),
-            ("http://10.0.0.1/repodata/repomd.xml: [Errno 14] curl#7 - \"Failed connect\"\nTrying other mirror.\n[Errno 256] No more mirrors to try.", "does not answer"),
+            (
+                "http://10.0.0.1/repodata/repomd.xml: [Errno 14] curl#7 - \"Failed connect\"\nTrying other mirror.\n[Errno 256] No more mirrors to try.",
+                "does not answer",
+            ),
             ("Error: Failed to download metadata for repo 'mirror': Cannot download repomd.xml", "does not answer"),
         ] {
             assert!(hint(text).is_some_and(|hint| hint.contains(remedy)), "{text}: {:?}", hint(text));

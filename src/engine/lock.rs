@@ -11,7 +11,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::base::frame::{Frame, ScriptBuilder};
-use crate::base::{frame, now, quote};
+use crate::base::{frame, now, operator, quote};
 use crate::ssh::Reach;
 
 /// poclab's folder on a host.
@@ -67,7 +67,6 @@ impl Claim {
     /// The claim of this process, for one run.
     pub fn new() -> Self {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
-        let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".to_owned());
         let name = Some(read("/proc/sys/kernel/hostname")).filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned());
         let namespace = std::fs::read_link("/proc/self/ns/pid").map(|link| link.display().to_string()).unwrap_or_default();
         let machine = short_hash(&format!("{} {name}", read("/etc/machine-id")));
@@ -75,7 +74,7 @@ impl Claim {
         let pid = std::process::id();
         Self {
             run: frame::nonce(),
-            owner: format!("{user}@{name}").chars().filter(|c| !c.is_control()).collect(),
+            owner: operator().chars().filter(|c| !c.is_control()).collect(),
             since: now(),
             control: format!("{machine}/{boot}/{}", short_hash(&namespace)),
             process: (pid, started(pid).unwrap_or_default()),

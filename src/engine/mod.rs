@@ -17,6 +17,7 @@ mod plan;
 mod reach;
 mod run;
 mod schedule;
+mod scope;
 mod script;
 mod selection;
 mod session;
@@ -25,7 +26,7 @@ mod summary;
 mod unlock;
 mod verify;
 
-pub use event::{CheckCounts, Event, HostSummary, RoleTime, RunKind, ServiceLink, Status, Summary};
+pub use event::{CheckCounts, Event, HostSummary, Member, RoleTime, RunKind, Scope, ServiceLink, Status, Summary};
 pub use run::{Engine, observation_script};
 pub use selection::Selection;
 pub use status::{Finding, HostStatus, LastChecks, LinkStatus, Reached, RoleStatus, StatusReport, schema as status_schema};

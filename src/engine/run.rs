@@ -24,7 +24,7 @@ use super::schedule::{self, Ended};
 use super::selection::Selection;
 use super::session::{Session, Wires};
 use super::summary::Tally;
-use super::{Event, RunKind, changes, clock, verify};
+use super::{Event, RunKind, changes, clock, scope, verify};
 
 /// Connections that stay open, for the checks, although there is nothing to do on their hosts. An open connection takes about
 /// 200 KB; with many hosts the others are closed, and a check that needs one connects anew.
@@ -170,6 +170,7 @@ impl<'a> Engine<'a> {
             roles: roles.into_iter().cloned().collect(),
             started: now(),
         });
+        self.send(Event::Scope(Box::new(scope::of(self.lab, &self.selection))));
         Tally::new(self.lab, hosts, self.nodes(), kind)
     }
 
@@ -356,7 +357,8 @@ impl<'a> Engine<'a> {
             }
             Err(mut failure) => {
                 if let Some(warning) = &run.warning {
-                    failure.hint = Some(failure.hint.iter().cloned().chain([format!("mind also: {warning}")]).collect::<Vec<_>>().join("; "));
+                    failure.hint =
+                        Some(failure.hint.iter().cloned().chain([format!("mind also: {warning}")]).collect::<Vec<_>>().join("; "));
                 }
                 tally.node(index, "failed", changed, seconds);
                 self.send(Event::RoleFailed { host, role, error: failure.error, output: failure.output, hint: failure.hint });

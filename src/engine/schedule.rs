@@ -149,6 +149,7 @@ mod tests {
             stand_ins: Vec::new(),
             notes: Vec::new(),
             secrets: Vec::new(),
+            source: crate::lab::Source::default(),
             ca_pem: String::new(),
             redactor: Redactor::new(),
         }

@@ -18,6 +18,16 @@ impl Selection {
         list.is_empty() || list.iter().any(|wanted| wanted == name)
     }
 
+    /// As it is typed on the command line.
+    pub(super) fn options(&self) -> Vec<String> {
+        let named = |option: &str, names: &[String]| names.iter().map(|name| format!("{option} {name}")).collect::<Vec<_>>();
+        let mut options = named("--host", &self.hosts);
+        options.extend(named("--role", &self.roles));
+        options.extend(named("--check", &self.checks));
+        options.extend(self.no_disruption.then(|| "--no-disruption".to_owned()));
+        options
+    }
+
     /// Whether a check is wanted; hosts narrow only checks that are about one host.
     pub(super) fn check(&self, check: &crate::lab::Check) -> bool {
         let kind = check.spec.kind();

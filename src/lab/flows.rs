@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::document::{Document, join};
 use super::inventory::Inventory;
+use super::model::Flow;
 use super::network::{Network, Port};
 use super::problem::{Problem, Sink};
 use crate::ssh;
@@ -56,6 +57,8 @@ pub struct Flows {
     pub published: Vec<Value>,
     /// `lab.flows`
     pub all: Vec<Value>,
+    /// The lines of the matrix as they are written, for reports.
+    pub lines: Vec<Flow>,
     rules: Vec<[BTreeSet<Rule>; 2]>,
 }
 
@@ -89,7 +92,9 @@ pub fn resolve(inventory: &Inventory, document: &Document, members: &Members, si
             }
         }
         let mut seen = BTreeSet::new();
-        for target in targets.into_iter().filter(|target| seen.insert(*target)) {
+        targets.retain(|target| seen.insert(*target));
+        flows.lines.push(line(flow, &from, &targets, &ports, members));
+        for target in targets {
             for port in &ports {
                 flows.add(target, port, flow.published, &flow.why, &from, &operators, members);
             }
@@ -159,6 +164,20 @@ impl Flows {
             })
         });
         if open { Ok(()) } else { Err(port) }
+    }
+}
+
+fn line(flow: &super::inventory::Flow, from: &From, to: &[usize], ports: &[Port], members: &Members) -> Flow {
+    let name = |host: &usize| members.hosts[*host].0.clone();
+    Flow {
+        to: to.iter().map(name).collect(),
+        ports: ports.iter().map(ToString::to_string).collect(),
+        from_hosts: from.hosts.iter().map(name).collect(),
+        from_networks: from.networks.iter().map(ToString::to_string).collect(),
+        from_operators: from.operators,
+        from_any: from.any,
+        published: flow.published,
+        why: flow.why.clone(),
     }
 }
 

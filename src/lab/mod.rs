@@ -35,7 +35,7 @@ mod variables;
 mod vault;
 
 pub use manual::names_of;
-pub use model::{Check, DeclaredSecret, Handler, HandlerAction, Host, Lab, NamedSecret, Node, Os, Probe, Resource, Service};
+pub use model::{Check, DeclaredSecret, Flow, Handler, HandlerAction, Host, Lab, NamedSecret, Node, Os, Probe, Resource, Service, Source};
 pub use paths::{cache_dir, root};
 pub use problem::{Problem, Problems, nearest};
 pub use resolve::{load, peek, validate};

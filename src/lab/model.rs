@@ -31,10 +31,46 @@ pub struct Lab {
     pub notes: Vec<String>,
     /// The secrets that the inventory and the roles in use declare, by name.
     pub secrets: Vec<DeclaredSecret>,
+    /// The inventory it was read from, for reports.
+    pub source: Source,
     /// PEM of the lab CA's certificate.
     pub ca_pem: String,
     /// Knows every secret of the lab.
     pub redactor: Redactor,
+}
+
+/// Where a lab comes from and who may reach whom in it: what a report must be able to say when the files have changed since.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Source {
+    /// The inventory's file, relative to the project's root if it is inside.
+    pub inventory: String,
+    /// SHA-256 of its bytes, in hexadecimal (what `sha256sum` prints).
+    pub sha256: String,
+    /// Networks of the operators.
+    pub operators: Vec<String>,
+    /// The flow matrix.
+    pub flows: Vec<Flow>,
+}
+
+/// One line of the flow matrix, with groups replaced by their hosts. Whatever no line allows is denied.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+pub struct Flow {
+    /// Hosts that may be reached.
+    pub to: Vec<String>,
+    /// Ports with protocol: `5000/tcp`.
+    pub ports: Vec<String>,
+    /// Hosts that may connect (a host that is also in `to` may connect to the others).
+    pub from_hosts: Vec<String>,
+    /// Networks that may connect.
+    pub from_networks: Vec<String>,
+    /// Whether operators may connect, from their networks.
+    pub from_operators: bool,
+    /// Whether anybody may connect.
+    pub from_any: bool,
+    /// Whether it is a container's published port.
+    pub published: bool,
+    /// What it is for.
+    pub why: String,
 }
 
 /// A secret as the inventory or a role declares it; without its value.

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::flows::{self, Flows, Members};
 use super::inventory::Inventory;
-use super::model::{Host, Lab, NamedSecret, Node, Os};
+use super::model::{Host, Lab, NamedSecret, Node, Os, Source};
 use super::node::Work;
 use super::problem::{Problem, Problems, Sink};
 use super::project::{self, Project};
@@ -213,10 +214,20 @@ fn lab(
         stand_ins,
         notes,
         secrets: secrets.declared,
+        source: Source {
+            inventory: project.document.file.clone(),
+            sha256: hex(&Sha256::digest(project.document.text.as_bytes())),
+            operators: inventory.operators.clone(),
+            flows: flows.lines,
+        },
         ca_pem,
         redactor: Redactor::new(),
     };
     Some(lab)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Which roles run where.

@@ -79,7 +79,8 @@ impl Board {
                 }
             }
             Event::RunDone(_) => *self = Self::new(),
-            Event::Change { .. }
+            Event::Scope(_)
+            | Event::Change { .. }
             | Event::HostWarning { .. }
             | Event::ResourceSkipped { .. }
             | Event::ResourceUnknown { .. }

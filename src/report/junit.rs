@@ -124,7 +124,8 @@ impl Sink for Junit {
                 self.seconds = summary.seconds;
                 self.done = true;
             }
-            Event::Connecting { .. }
+            Event::Scope(_)
+            | Event::Connecting { .. }
             | Event::Change { .. }
             | Event::ResourceUnknown { .. }
             | Event::RoleStarted { .. }

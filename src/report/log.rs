@@ -18,6 +18,11 @@ const KEPT: usize = 20;
 const FOLDER: &str = "runs";
 const LATEST: &str = "latest";
 
+/// The folder of the run logs in a lab's state folder.
+pub fn runs_folder(state_dir: &Path) -> PathBuf {
+    state_dir.join(FOLDER)
+}
+
 /// One run's log.
 pub(super) struct Log {
     out: BufWriter<File>,
@@ -34,7 +39,7 @@ struct Stamped<'a> {
 impl Log {
     /// Starts a log for a run that begins now, and removes the oldest ones.
     pub fn create(state_dir: &Path, kind: &str, now: OffsetDateTime) -> std::io::Result<Self> {
-        let folder = state_dir.join(FOLDER);
+        let folder = runs_folder(state_dir);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let stamp = now.format(format_description!("[year][month][day]T[hour][minute][second]Z")).map_err(std::io::Error::other)?;
         let open = |name: &str| fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join(name));
@@ -83,7 +88,11 @@ fn prune(folder: &Path) -> std::io::Result<()> {
         .collect();
     logs.sort();
     let old = logs.len().saturating_sub(KEPT);
-    logs.iter().take(old).try_for_each(fs::remove_file)
+    logs.iter().take(old).try_for_each(|log| {
+        // A report without its record could not be made again, nor its end be found.
+        let _ = fs::remove_file(super::html_beside(log));
+        fs::remove_file(log)
+    })
 }
 
 impl Sink for Log {

@@ -2,8 +2,10 @@
 
 mod board;
 mod clean;
+mod html;
 mod json;
 mod junit;
+mod keep;
 mod line;
 mod log;
 mod manual;
@@ -28,12 +30,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use time::OffsetDateTime;
-
 use crate::base::Redactor;
 use crate::engine::Event;
 
+pub use html::{html_beside, html_report, write_html};
 pub use json::schema as event_schema;
+pub use log::runs_folder;
 pub use manual::{print_contents, print_pages};
 pub use print::{print_error, print_lines, print_notice, print_problems, print_prompt, print_table, print_text};
 pub use status::print_status;
@@ -62,6 +64,10 @@ pub struct Options {
     pub state_dir: Option<PathBuf>,
     /// The command, for the log's name.
     pub kind: String,
+    /// Whether a report of the run is written beside its log.
+    pub report: bool,
+    /// Where the report is written as well.
+    pub html: Option<PathBuf>,
     /// Every text passes it.
     pub redactor: Redactor,
 }
@@ -79,54 +85,63 @@ pub trait Sink: Send {
 /// The one thread that receives events and hands them to the sinks.
 #[must_use = "call finish(), or the program may end before everything is shown"]
 pub struct Reporter {
-    thread: JoinHandle<()>,
+    /// Ends with whether a report that was asked for was written.
+    thread: JoinHandle<bool>,
+    html: Option<PathBuf>,
 }
 
 impl Reporter {
     /// Starts it with the sinks that these options ask for. Senders may be cloned and used from any thread.
     pub fn spawn(options: Options) -> (Sender<Event>, Self) {
         print::know(&options.redactor);
-        let mut sinks = screen_sinks(options.format);
+        let sinks = screen_sinks(options.format);
         let mut first = Vec::new();
-        let mut log_path = None;
+        let mut keep = None;
         if let Some(state_dir) = &options.state_dir {
-            match log::Log::create(state_dir, &options.kind, OffsetDateTime::now_utc()) {
-                Ok(log) => {
-                    log_path = Some(log.path().to_owned());
-                    // First: if a screen is lost, the log has the event.
-                    sinks.insert(0, Box::new(log));
-                }
+            match keep::Keep::create(state_dir, &options) {
+                Ok(kept) => keep = Some(kept),
                 Err(error) => first.push(Event::Note { text: format!("no log of this run in {}: {error}", state_dir.display()) }),
             }
         }
-        Self::with_sinks(options.redactor, sinks, log_path, first)
+        Self::with_sinks(options, sinks, keep, first)
     }
 
-    fn with_sinks(redactor: Redactor, sinks: Vec<Box<dyn Sink>>, log: Option<PathBuf>, first: Vec<Event>) -> (Sender<Event>, Self) {
+    fn with_sinks(options: Options, sinks: Vec<Box<dyn Sink>>, keep: Option<keep::Keep>, first: Vec<Event>) -> (Sender<Event>, Self) {
         let (sender, receiver) = channel();
         for event in first {
             // The receiver is right here.
             let _ = sender.send(event);
         }
-        let thread = std::thread::spawn(move || receive(&receiver, &redactor, sinks, log.as_ref()));
-        (sender, Self { thread })
+        let redactor = options.redactor;
+        let thread = std::thread::spawn(move || receive(&receiver, &redactor, sinks, keep));
+        (sender, Self { thread, html: options.html })
     }
 
-    /// Waits until every sender is gone and everything is shown.
-    pub fn finish(self) {
-        if self.thread.join().is_err() {
+    /// Waits until every sender is gone and everything is shown. The error says that a report that was asked for is missing.
+    pub fn finish(self) -> Result<(), String> {
+        let written = self.thread.join().unwrap_or_else(|_| {
             print_error("the report broke off (please report this as a defect); the exit code is still right");
+            false
+        });
+        match self.html {
+            Some(file) if !written => Err(format!("the report {} was not written; why is said above", file.display())),
+            _ => Ok(()),
         }
     }
 }
 
-fn receive(receiver: &Receiver<Event>, redactor: &Redactor, mut sinks: Vec<Box<dyn Sink>>, log: Option<&PathBuf>) {
+fn receive(receiver: &Receiver<Event>, redactor: &Redactor, mut sinks: Vec<Box<dyn Sink>>, mut keep: Option<keep::Keep>) -> bool {
     let mut last_tick = std::time::Instant::now();
     loop {
         match receiver.recv_timeout(TICK.saturating_sub(last_tick.elapsed())) {
             Ok(mut event) => {
-                if let (Event::RunDone(summary), Some(path)) = (&mut event, log) {
-                    summary.next.push(format!("log of this run: {}", path.display()));
+                if let Some(keep) = &mut keep {
+                    // First: if a screen is lost, the log has the event.
+                    keep.event(&clean::event(&event, redactor));
+                    if let Event::RunDone(summary) = &mut event {
+                        summary.next.extend(keep.report());
+                        summary.next.push(format!("log of this run: {}", keep.log().display()));
+                    }
                 }
                 let event = clean::event(&event, redactor);
                 sinks.iter_mut().for_each(|sink| sink.event(&event));
@@ -136,10 +151,12 @@ fn receive(receiver: &Receiver<Event>, redactor: &Redactor, mut sinks: Vec<Box<d
         }
         if last_tick.elapsed() >= TICK {
             sinks.iter_mut().for_each(|sink| sink.tick());
+            keep.iter_mut().for_each(keep::Keep::tick);
             last_tick = std::time::Instant::now();
         }
     }
     sinks.iter_mut().for_each(|sink| sink.finish());
+    keep.is_some_and(|keep| keep.page_written)
 }
 
 /// What people see goes where it does not mix with what programs read.

@@ -69,6 +69,8 @@ impl Narrator {
                     format!("poclab {version}: {} of lab {lab}: {} ({}){roles}", word(*kind), count(hosts.len(), "host"), names(hosts));
                 Line::bare(Tone::Title, &text)
             }
+            // For reports that are read later; whoever runs it knows.
+            Event::Scope(_) => Vec::new(),
             Event::Connecting { host, address } if plain => Line::about(host, Tone::Dim, &format!("connecting to {address}")),
             Event::Connecting { .. } => Vec::new(),
             // The live view counts them.

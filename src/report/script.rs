@@ -1,11 +1,13 @@
 //! Scripted runs for tests.
 
-use crate::engine::{CheckCounts, Event, HostSummary, RoleTime, RunKind, ServiceLink, Status, Summary};
+use crate::engine::{CheckCounts, Event, HostSummary, Member, RoleTime, RunKind, Scope, ServiceLink, Status, Summary};
+use crate::lab::Flow;
 
 /// An event's name.
 pub fn tag(event: &Event) -> &'static str {
     match event {
         Event::RunStarted { .. } => "run_started",
+        Event::Scope(_) => "scope",
         Event::Connecting { .. } => "connecting",
         Event::Observed { .. } => "observed",
         Event::HostFailed { .. } => "host_failed",
@@ -47,6 +49,43 @@ pub fn started(kind: RunKind) -> Event {
     let hosts = ["deploy", "app", "registry", "gitlab"].map(s).to_vec();
     let roles = ["base", "firewall", "docker", "registry"].map(s).to_vec();
     Event::RunStarted { kind, lab: s("poclab"), version: s("0.1.0"), hosts, roles, started: s("2026-11-21T08:00:00Z") }
+}
+
+fn flow(to: &[&str], ports: &[&str], from: &[&str], why: &str) -> Flow {
+    Flow {
+        to: to.iter().map(|name| s(name)).collect(),
+        ports: ports.iter().map(|port| s(port)).collect(),
+        from_hosts: from.iter().filter(|name| **name != "operators").map(|name| s(name)).collect(),
+        from_networks: Vec::new(),
+        from_operators: from.contains(&"operators"),
+        from_any: false,
+        published: why == "website",
+        why: s(why),
+    }
+}
+
+pub fn scope() -> Event {
+    let all = ["deploy", "app", "registry", "gitlab"];
+    let member = |(name, end): (&str, usize)| Member {
+        name: s(name),
+        address: format!("192.168.56.{end}"),
+        groups: vec![s("all"), s("docker")],
+        rehearsal: true,
+    };
+    Event::Scope(Box::new(Scope {
+        operator: s("ada@bastion"),
+        inventory: s("inventory/lab.yml"),
+        inventory_sha256: "0123456789abcdef".repeat(4),
+        narrowed: vec![s("--host app")],
+        members: all.into_iter().zip(11..).map(member).collect(),
+        operators: vec![s("192.168.56.1/32")],
+        flows: vec![
+            flow(&all, &["22/tcp"], &["operators"], "administration"),
+            flow(&["deploy"], &["123/udp"], &all, "time from the lab's clock"),
+            flow(&["registry"], &["5000/tcp", "5443/tcp"], &["deploy", "operators"], "images"),
+            flow(&["app"], &["80/tcp"], &["deploy", "operators"], "website"),
+        ],
+    }))
 }
 
 pub fn connecting(host: &str) -> Event {
@@ -130,6 +169,7 @@ pub fn bootstrap() -> Vec<Event> {
     let long: String = (0..40).map(|n| format!("+line {n}\n")).collect();
     vec![
         started(RunKind::Bootstrap),
+        scope(),
         connecting("deploy"),
         connecting("app"),
         observed("deploy", true),

@@ -108,7 +108,7 @@ fn stand_ins(all: &[String]) -> Vec<String> {
 }
 
 /// The same thing about several hosts becomes one line: what the titles begin with, and their last words.
-fn together(titles: &[&str]) -> String {
+pub(super) fn together(titles: &[&str]) -> String {
     let halves: Vec<(&str, &str)> = titles.iter().filter_map(|title| title.rsplit_once(' ')).collect();
     match halves.first() {
         Some((start, _)) if halves.len() == titles.len() && halves.iter().all(|(other, _)| other == start) => {
@@ -180,7 +180,7 @@ fn counts(done: &Summary, kind: RunKind, lines: &mut Vec<Line>) {
 }
 
 /// One line that says whether it is fine.
-fn verdict(done: &Summary, told: &Narrator) -> Vec<Line> {
+pub(super) fn verdict(done: &Summary, told: &Narrator) -> Vec<Line> {
     let seen: Vec<&HostSummary> = done.hosts.iter().filter(|host| host.error.is_none()).collect();
     let unseen = done.hosts.len() - seen.len();
     let touched = seen.iter().filter(|host| host.changed > 0).count();

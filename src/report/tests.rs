@@ -271,17 +271,17 @@ fn what_a_host_says_never_reaches_a_sink_raw() {
     redactor.learn("registry_push", &Secret::new("hunter22"));
     let pages = [Page::default(), Page::default(), Page::default()];
     let dir = tempfile::tempdir().unwrap();
-    let run_log = log::Log::create(dir.path(), "verify", OffsetDateTime::now_utc()).unwrap();
-    let log_path = run_log.path().to_owned();
+    let options = Options { kind: "verify".to_owned(), report: true, redactor, ..Options::default() };
+    let keep = keep::Keep::create(dir.path(), &options).unwrap();
+    let log_path = keep.log().to_owned();
     let (term, screen) = live(120, false);
     let sinks: Vec<Box<dyn Sink>> = vec![
         Box::new(plain::Plain::new(pages[0].pen())),
         Box::new(json::Json::new(pages[1].pen())),
         Box::new(junit::Junit::new(pages[2].pen())),
-        Box::new(run_log),
         Box::new(screen),
     ];
-    let (sender, reporter) = Reporter::with_sinks(redactor, sinks, Some(log_path.clone()), Vec::new());
+    let (sender, reporter) = Reporter::with_sinks(options, sinks, Some(keep), Vec::new());
     sender.send(script::started(RunKind::Verify)).unwrap();
     let threads: Vec<_> = (0..4)
         .map(|n| {
@@ -296,17 +296,21 @@ fn what_a_host_says_never_reaches_a_sink_raw() {
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     sender.send(script::verify().pop().unwrap()).unwrap();
     drop(sender);
-    reporter.finish();
+    reporter.finish().unwrap();
     let log_text = std::fs::read_to_string(&log_path).unwrap();
     let mut texts: Vec<String> = pages.iter().map(Page::text).collect();
-    texts.extend([log_text.clone(), term.contents()]);
+    let html = std::fs::read_to_string(html_beside(&log_path)).unwrap();
+    texts.extend([log_text.clone(), term.contents(), html]);
     for text in &texts {
         assert!(!text.contains("hunter22") && text.contains("[secret registry_push]"), "{text}");
         assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
         for n in 0..4 {
             assert!(text.contains(&format!("t{n} ")), "{text}");
         }
-        assert!(!text.lines().any(|line| line.starts_with("forged")) || text.starts_with("<?xml"), "{text}");
+        assert!(
+            !text.lines().any(|line| line.starts_with("forged")) || text.starts_with("<?xml") || text.starts_with("<!DOCTYPE"),
+            "{text}"
+        );
     }
     assert!(texts[0].contains(&format!("-> log of this run: {}", log_path.display())));
     assert_eq!(log_text.lines().count(), 10);
@@ -316,10 +320,10 @@ fn what_a_host_says_never_reaches_a_sink_raw() {
 fn a_log_that_cannot_be_written_is_said_and_stops_nothing() {
     let page = Page::default();
     let note = Event::Note { text: "no log of this run".to_owned() };
-    let (sender, reporter) = Reporter::with_sinks(Redactor::new(), vec![Box::new(plain::Plain::new(page.pen()))], None, vec![note]);
+    let (sender, reporter) = Reporter::with_sinks(Options::default(), vec![Box::new(plain::Plain::new(page.pen()))], None, vec![note]);
     drop(sender);
-    reporter.finish();
+    reporter.finish().unwrap();
     assert_eq!(page.text(), "note: no log of this run\n");
     let file = tempfile::NamedTempFile::new().unwrap();
-    assert!(log::Log::create(file.path(), "plan", OffsetDateTime::now_utc()).is_err());
+    assert!(keep::Keep::create(file.path(), &Options::default()).is_err());
 }

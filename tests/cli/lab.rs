@@ -273,7 +273,7 @@ macro_rules! same {
         settings.add_filter(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "[moment]");
         settings.add_filter(r", up \d+ (d \d+ h|h \d+ min|min)\b", ", up [time]");
         // Two runs of the same second have names of their own.
-        settings.add_filter(r"\d{8}T\d{6}Z-([a-z]+)(-\d+)?\.jsonl", "[moment]-$1.jsonl");
+        settings.add_filter(r"\d{8}T\d{6}Z-([a-z]+)(-\d+)?\.(jsonl|html)", "[moment]-$1.$3");
         settings.add_filter(r"sha256 [0-9a-f]{12} instead of [0-9a-f]{12}", "sha256 [hash] instead of [hash]");
         settings.bind(|| insta::assert_snapshot!($ran.to_string()));
     }};

@@ -13,6 +13,7 @@ mod formats;
 mod interrupt;
 mod kill;
 mod locks;
+mod report;
 mod runs;
 mod secrecy;
 mod secrets;

@@ -100,6 +100,7 @@ pub fn lab(root: &Path, hosts: Vec<Host>, nodes: Vec<Node>) -> Lab {
         stand_ins: Vec::new(),
         notes: Vec::new(),
         secrets: Vec::new(),
+        source: poclab::lab::Source::default(),
         ca_pem: String::new(),
         redactor: Redactor::new(),
     }

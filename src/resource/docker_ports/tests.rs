@@ -113,7 +113,12 @@ fn each_damage_is_exactly_one_change() {
             "Docker's rules are gone from the kernel: the jump from FORWARD to DOCKER-USER",
             "poclab_reload",
         ),
-        ("|-A DOCKER-ISOLATION-STAGE-1 -j RETURN\n", "", "Docker's rules are gone from the kernel: the rules of DOCKER-ISOLATION-STAGE-1", "poclab_reload"),
+        (
+            "|-A DOCKER-ISOLATION-STAGE-1 -j RETURN\n",
+            "",
+            "Docker's rules are gone from the kernel: the rules of DOCKER-ISOLATION-STAGE-1",
+            "poclab_reload",
+        ),
         (
             "|-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n",
             "",
@@ -127,7 +132,12 @@ fn each_damage_is_exactly_one_change() {
             "poclab_reload",
         ),
         ("|-A FORWARD_direct -i eth0 -j DROP\n", "", "guard: `-i eth0 -j DROP` is missing (runtime)", "poclab_reload"),
-        ("@ mangle 0\n|-P FORWARD ACCEPT\n|-N FORWARD_direct\n|-A FORWARD -j FORWARD_direct\n", "@ mangle 0\n|-P FORWARD ACCEPT\n|-N FORWARD_direct\n", "guard: `-i eth0 -j DROP` is missing (runtime)", "poclab_reload"),
+        (
+            "@ mangle 0\n|-P FORWARD ACCEPT\n|-N FORWARD_direct\n|-A FORWARD -j FORWARD_direct\n",
+            "@ mangle 0\n|-P FORWARD ACCEPT\n|-N FORWARD_direct\n",
+            "guard: `-i eth0 -j DROP` is missing (runtime)",
+            "poclab_reload",
+        ),
         (
             "|-A FORWARD_direct -i eth0 -j DROP\n",
             "|-A FORWARD_direct -s 10.9.9.9/32 -j ACCEPT\n|-A FORWARD_direct -i eth0 -j DROP\n",
@@ -167,8 +177,7 @@ fn order_matters() {
 fn the_place_of_the_jump_is_dockers_business() {
     for before in ["-j DOCKER-ISOLATION-STAGE-1", "-o docker0 -j DOCKER"] {
         let jump = "|-A FORWARD -j DOCKER-USER\n";
-        let later =
-            host().replacen(jump, "", 1).replacen(&format!("|-A FORWARD {before}\n"), &format!("|-A FORWARD {before}\n{jump}"), 1);
+        let later = host().replacen(jump, "", 1).replacen(&format!("|-A FORWARD {before}\n"), &format!("|-A FORWARD {before}\n{jump}"), 1);
         assert_ne!(later, host());
         assert_eq!(drift(&policy(), &later), [""; 0]);
     }
