@@ -31,6 +31,8 @@ pub struct Run {
     pub unknown: Vec<Left>,
     pub checks: Vec<Check>,
     pub notes: Vec<String>,
+    /// `host: what is wrong with it`
+    pub warnings: Vec<String>,
     /// Failed and not reached roles, failed and skipped results; in the words of the other outputs.
     pub told: Narrator,
     /// Role on a host, and the last lines and the hint of its failure.
@@ -141,6 +143,7 @@ impl Run {
             unknown: Vec::new(),
             checks: Vec::new(),
             notes: Vec::new(),
+            warnings: Vec::new(),
             told: Narrator::new(View::Live),
             failures: Vec::new(),
             done: None,
@@ -179,7 +182,6 @@ impl Run {
                 let look = Look { system: system.clone(), rehearsal: *rehearsal, resources: *resources };
                 self.looked.insert(host.clone(), look);
             }
-            Event::HostWarning { host, warning } => self.notes.push(format!("{host}: {warning}")),
             Event::HostFailed { host, .. } => self.close(host, Work::Look, now, End::Bad),
             Event::RoleStarted { host, role, .. } => self.open(host, Work::Role, role, now),
             Event::StepStarted { host, number, .. } if *number > 1 => {
@@ -233,6 +235,7 @@ impl Run {
                 });
                 self.close("", Work::Check, now, how);
             }
+            Event::HostWarning { host, warning } => self.warnings.push(format!("{host}: {warning}")),
             Event::Note { text } => self.notes.push(text.clone()),
             Event::RunDone(done) => self.done = Some((**done).clone()),
             Event::Connecting { .. }

@@ -128,6 +128,9 @@ fn not_proven(run: &Run, done: &Summary, points: &mut Vec<Point>) {
         let why = "They are used in place of the real products; the section \"Stand-ins\" says what each of them is.";
         reserve(&count(done.stand_ins.len(), "stand-in"), why, Vec::new());
     }
+    if !run.warnings.is_empty() {
+        reserve(&count(run.warnings.len(), "warning"), "", run.warnings.clone());
+    }
     if run.kind == RunKind::Plan && done.changed > 0 {
         reserve(&format!("{} would change", count(done.changed, "resource")), "The lab is not as it should be.", Vec::new());
     }
