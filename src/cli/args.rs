@@ -165,7 +165,7 @@ pub struct Verify {
 #[derive(Debug, Clone, ClapArgs)]
 pub struct Unlock {
     /// Only this host (repeatable)
-    #[arg(long = "host", value_name = "NAME")]
+    #[arg(long = "host", value_name = "NAME", add = completions::hosts())]
     pub hosts: Vec<String>,
     /// Remove the locks of runs that may be alive as well, and end their connections
     #[arg(long)]

@@ -28,6 +28,6 @@ mod verify;
 pub use event::{CheckCounts, Event, HostSummary, RoleTime, RunKind, ServiceLink, Status, Summary};
 pub use run::{Engine, observation_script};
 pub use selection::Selection;
-pub use status::{Finding, HostStatus, LastChecks, LinkStatus, Reached, RoleStatus, StatusReport, schema as status_schema};
+pub use status::{Finding, HostStatus, LastChecks, LinkStatus, LockStatus, Reached, RoleStatus, StatusReport, schema as status_schema};
 pub use unlock::{HostLock, LockState};
 pub use verify::passed_at as verified_at;

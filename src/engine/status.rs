@@ -1,5 +1,7 @@
 //! What `poclab status` says: everything that one look at each host shows, and whether the links answer. Changes nothing.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +9,8 @@ use crate::base::{Exit, now};
 use crate::lab::{Lab, Service};
 use crate::resource::{Detail, State};
 
+use super::hold::Hold;
+use super::lock::Claim;
 use super::observe::Observation;
 use super::plan::{self, NodePlan};
 use super::{Engine, links, verify};
@@ -50,10 +54,25 @@ pub struct HostStatus {
     pub uptime: Option<u64>,
     /// Whether it is a rehearsal host.
     pub rehearsal: bool,
+    /// The run that holds it and is, or may be, at work.
+    pub lock: Option<LockStatus>,
+    /// What a run that is gone has left on it (a lock, temporary files, an unconfirmed change), one line each; the next `poclab bootstrap` tidies it up.
+    pub left: Vec<String>,
     /// Its roles, in the order in which they are applied.
     pub roles: Vec<RoleStatus>,
     /// Units, containers, packages, images and certificates of its roles, as they were seen.
     pub details: Vec<Detail>,
+}
+
+/// The run that holds a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LockStatus {
+    /// `user@machine`
+    pub owner: String,
+    /// The address that the host saw it come from; empty when it came another way than SSH.
+    pub from: String,
+    /// When the run began (RFC 3339, UTC).
+    pub since: String,
 }
 
 /// One role on one host.
@@ -139,6 +158,7 @@ impl Engine<'_> {
             let untried = || services.iter().map(|service| links::untried(service, "not tried")).collect();
             (seen, links.map_or_else(untried, |links| links.join().unwrap_or_else(failed)))
         });
+        let claim = Arc::new(Claim::new());
         let mut exit = Exit::Done;
         let hosts = seen.into_iter().map(|(host, seen)| {
             let about = &self.lab.hosts[host];
@@ -151,6 +171,13 @@ impl Engine<'_> {
                 Ok((observation, details)) => {
                     let (roles, stuck) = roles(self.lab, &self.nodes_on(host), &observation);
                     let facts = observation.facts;
+                    let hold = Hold::new(Arc::clone(&claim), &facts);
+                    status.lock = hold.other(&facts).map(|record| LockStatus {
+                        owner: record.owner.clone(),
+                        from: record.from.clone(),
+                        since: record.since.clone(),
+                    });
+                    status.left = hold.left(&facts);
                     status.system = facts.system.trim().to_owned();
                     status.kernel = facts.kernel;
                     status.uptime = facts.uptime;

@@ -80,6 +80,11 @@ fn write_host(page: &mut Page, host: &HostStatus, now: OffsetDateTime) {
     let system = format!("{}, kernel {}{up}", host.system, host.kernel);
     let loud = (Tone::Loud, "REHEARSAL host".to_owned());
     page.list("system", &host.rehearsal.then_some(loud).into_iter().chain([(Tone::Plain, system)]).collect::<Vec<_>>());
+    if let Some(lock) = &host.lock {
+        let from = if lock.from.is_empty() { String::new() } else { format!(" (from {})", lock.from) };
+        page.lines("held by", &[(Tone::Warn, format!("a run of {}{from} since {}", lock.owner, lock.since))]);
+    }
+    page.lines("left behind", &host.left.iter().map(|left| (Tone::Warn, left.clone())).collect::<Vec<_>>());
     page.list("roles", &host.roles.iter().map(role).collect::<Vec<_>>());
     write_findings(page, host);
 

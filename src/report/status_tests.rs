@@ -1,7 +1,7 @@
 //! What `poclab status` looks like.
 
 use super::*;
-use crate::engine::LastChecks;
+use crate::engine::{LastChecks, LockStatus};
 use time::macros::datetime;
 
 const NOW: OffsetDateTime = datetime!(2026-11-21 11:00:00 UTC);
@@ -46,6 +46,8 @@ fn report() -> StatusReport {
         system: "CentOS Linux release 7.6.1810 (Core)".to_owned(),
         kernel: "3.10.0-957.el7.x86_64".to_owned(),
         uptime: Some(279_840),
+        lock: Some(LockStatus { owner: "anna@desk".to_owned(), from: "192.168.56.1".to_owned(), since: "2026-11-21T10:58:00Z".to_owned() }),
+        left: vec!["a step that was cut off: it may have left temporary files".to_owned()],
         roles: vec![
             RoleStatus { skipped: vec![finding("selinux enforcing", &["no SELinux in this kernel"])], ..role_named("base") },
             RoleStatus {
