@@ -61,6 +61,8 @@ fn the_lock_of_a_run_that_is_gone_is_recognised_and_taken_over() {
     let plan = lab.poclab("plan").within("second").exits(2);
     assert!(plan.stdout.contains("web: an earlier run left the lock of tester@"), "{plan}");
     assert!(plan.stdout.contains("its process on this machine is gone"), "{plan}");
+    let status = lab.poclab("status --no-links").within("second").exits(0);
+    assert!(status.stdout.contains("left behind   the lock of tester@") && !status.stdout.contains("held by"), "{status}");
     // The script that the dead run has left is still there: it is not worked around.
     lab.program("hosts/web/bin/flock", "[ \"$1\" = -w ] && shift 2 && exec /usr/bin/flock -w 1 \"$@\"\nexec /usr/bin/flock \"$@\"");
     let ran = lab.poclab("bootstrap").exits(1);
@@ -92,6 +94,8 @@ fn unlock_needs_force_for_a_run_that_may_be_alive() {
         ran.stdout.contains("db: FAILED: another poclab run holds this host: bob@far (from 10.0.0.99) since 2026-11-21T08:00:00Z"),
         "{ran}"
     );
+    let status = lab.poclab("status --no-links").exits(0);
+    assert!(status.stdout.contains("held by       a run of bob@far (from 10.0.0.99) since"), "{status}");
     lab.poclab("unlock").exits(1);
     lab.poclab("unlock --host web").exits(0);
     lab.poclab("unlock --host wbe").exits(64);
