@@ -159,7 +159,7 @@ pub fn docker_ports() -> Property {
                 trial.hurt(
                     0,
                     "iptables -w -D FORWARD -j DOCKER-USER",
-                    &["forwarded packets meet no jump to it: Docker's chains are gone, before DOCKER-USER"],
+                    &["Docker's rules are gone from the kernel: the jump from FORWARD to DOCKER-USER"],
                 );
                 trial.hurt(0, "rm /etc/firewalld/direct.xml", &["no policy for published ports (permanent)"]);
                 trial.hurt(0, "sed -i '$d' /etc/firewalld/direct.xml", &["/etc/firewalld/direct.xml cannot be read: …"]);
