@@ -62,16 +62,6 @@ install:         ## program, manual pages and completions below PREFIX (default 
 	$(POCLAB) completions zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_poclab
 	$(POCLAB) completions fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/poclab.fish
 
-install:         ## program, manual pages and completions below PREFIX (default /usr/local); DESTDIR as usual
-	@test -x $(POCLAB) || { echo "$(POCLAB) is not built: run make build first" >&2; exit 1; }
-	install -D -m 755 $(POCLAB) $(DESTDIR)$(PREFIX)/bin/poclab
-	install -d $(DESTDIR)$(PREFIX)/share/man/man1
-	$(POCLAB) man $(DESTDIR)$(PREFIX)/share/man/man1 >/dev/null
-	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/,bash-completion/completions zsh/site-functions fish/vendor_completions.d)
-	$(POCLAB) completions bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/poclab
-	$(POCLAB) completions zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_poclab
-	$(POCLAB) completions fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/poclab.fish
-
 prerequisites:
 	rehearsal/install-prerequisites
 
