@@ -4,14 +4,17 @@
 
 use std::path::Path;
 
+/// Reads an answer, and makes of it whatever would be made of it.
+pub type Read = Box<dyn Fn(&[u8]) + Send + Sync>;
+
 /// One reader of what a host sends.
 pub struct Parser {
     /// Area and name, e.g. `resource file`.
     pub name: String,
     /// Good answers.
     pub seeds: Vec<Vec<u8>>,
-    /// Reads an answer, and makes of it whatever would be made of it.
-    pub read: Box<dyn Fn(&[u8]) + Send + Sync>,
+    /// The reader itself.
+    pub read: Read,
 }
 
 impl Parser {

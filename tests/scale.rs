@@ -1,5 +1,7 @@
 //! What must stay small when a lab is large. `bench/scale` measures it with real sshd.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests may panic")]
+
 mod support;
 
 use std::fmt::Write as _;

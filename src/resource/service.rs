@@ -272,7 +272,7 @@ mod tests {
             [
                 "InSync",
                 "there is no such unit yet, want it enabled and running",
-                "is masked; is masked at boot, want it enabled; is inactive (dead), want it running",
+                "is masked; is inactive (dead), want it running",
                 "its unit file changed on disk since systemd read it; is disabled at boot, want it enabled; is failed (failed), want it running",
                 "InSync",
             ]

@@ -21,7 +21,11 @@ fn tame(lab: &Lab, ran: &Ran) {
         let values = serde_json::Deserializer::from_str(&ran.stdout).into_iter::<serde_json::Value>();
         values.for_each(|value| texts(&value.unwrap(), &mut said));
     }
-    for (_, log) in lab.logs() {
+    for (file, log) in lab.logs() {
+        if file.extension().is_some_and(|extension| extension == "html") {
+            assert!(!wild(&log), "{}", file.display());
+            continue;
+        }
         log.lines().for_each(|line| texts(&serde_json::from_str(line).unwrap(), &mut said));
     }
     assert!(said.iter().all(|text| !wild(text)), "{said:?}");
