@@ -1,0 +1,1 @@
+"""The POZOS student_list API: names and ages of students over HTTP."""

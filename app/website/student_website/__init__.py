@@ -1,0 +1,1 @@
+"""The POZOS student_list website: one page that lists the students."""
