@@ -109,6 +109,9 @@ for poclab_d in /var/lib/poclab/confirm/*/; do
     rm -rf \"$poclab_d\"
   fi
 done
-rm -f /etc/systemd/system/multi-user.target.wants/poclab-revert.service /etc/systemd/system/poclab-revert.service
+if [ -e /etc/systemd/system/poclab-revert.service ]; then
+  rm -f /etc/systemd/system/multi-user.target.wants/poclab-revert.service /etc/systemd/system/poclab-revert.service
+  systemctl daemon-reload || :
+fi
 exit \"$poclab_rc\"
 ";

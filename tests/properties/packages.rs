@@ -10,12 +10,15 @@ use super::property::{Property, Trial};
 /// Packages of the mirror that nothing on the host needs.
 const FREE: [&str; 3] = ["policycoreutils-python", "chrony", "ca-certificates"];
 
-/// Makes an RPM of another version and installs it past yum.
+/// Makes an RPM of another version, for the same architecture (yum downgrades within one only), and installs it past yum.
 fn other_version(name: &str, version: &str) -> String {
     format!(
-        "d=$(mktemp -d)\nprintf 'Name: {name}\\nVersion: {version}\\nRelease: 1\\nSummary: x\\nLicense: x\\nBuildArch: noarch\\n%%description\\nx\\n%%files\\n' >\"$d/x.spec\"\n\
+        "d=$(mktemp -d)\na=$(rpm -q --qf '%{{ARCH}}' {name})\n\
+         printf 'Name: {name}\\nVersion: {version}\\nRelease: 1\\nSummary: x\\nLicense: x\\n' >\"$d/x.spec\"\n\
+         [ \"$a\" != noarch ] || echo 'BuildArch: noarch' >>\"$d/x.spec\"\n\
+         printf '%%description\\nx\\n%%files\\n' >>\"$d/x.spec\"\n\
          rpmbuild -bb --define \"_topdir $d\" \"$d/x.spec\" >\"$d/log\" 2>&1 || {{ cat \"$d/log\"; exit 1; }}\n\
-         rpm -U --oldpackage --replacefiles \"$d\"/RPMS/noarch/*.rpm\nrm -rf \"$d\""
+         rpm -U --oldpackage --replacefiles \"$d\"/RPMS/\"$a\"/*.rpm\nrm -rf \"$d\""
     )
 }
 
