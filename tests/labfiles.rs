@@ -32,6 +32,10 @@ impl Vault for Memory {
         })
     }
 
+    fn ssh_key(&mut self, name: &str) -> anyhow::Result<poclab::lab::SshKey> {
+        Ok(poclab::lab::SshKey { public: format!("ssh-ed25519 AAAA {name}"), private: Secret::new(format!("private half of {name}\n")) })
+    }
+
     fn certificate(&mut self, name: &str, dns: &[String], addresses: &[IpAddr], _days: i64) -> anyhow::Result<Certificate> {
         self.asked.push(format!("{name} {dns:?} {addresses:?}"));
         Ok(Certificate { cert: format!("CERT {name}\n"), key: Secret::new(format!("KEY {name}\n")) })

@@ -12,6 +12,7 @@ pub mod image_registry;
 mod kind;
 mod matrix;
 pub mod no_insecure_registry;
+pub mod pipeline;
 pub mod port_matrix;
 pub mod published_port;
 mod reach;

@@ -9,6 +9,7 @@ macro_rules! checks {
         /// The spec of one check, of whatever kind.
         #[derive(Clone)]
         #[allow(non_camel_case_types, reason = "the variants are the kinds' names as users write them")]
+        #[allow(clippy::large_enum_variant, reason = "there are a few per lab")]
         pub enum Spec {
             $(
                 #[allow(missing_docs)]
@@ -64,6 +65,7 @@ checks! {
     firewalld_running,
     image_registry,
     no_insecure_registry,
+    pipeline,
     port_matrix,
     published_port,
     selinux_enforcing,

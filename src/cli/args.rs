@@ -85,6 +85,11 @@ pub enum Command {
     /// A report, not a test: what differs, a certificate near its end or a link that does not answer is said and leaves the
     /// exit code at 0. It is 4 when a host, or something on it, could not be observed.
     Status(Status),
+    /// The last build of the application's pipeline, stage by stage
+    ///
+    /// `--watch` follows it while it runs (and waits for the first one, if there is none). Exit 0: it is good, or runs; 1: it ended
+    /// otherwise; 4: Jenkins could not be asked.
+    Pipeline(Pipeline),
     /// Who holds which host; removes the locks of runs that are gone. Exit 0: no lock is left; 1: one is; 4: a host cannot be seen
     Unlock(Unlock),
     /// The lab's generated passwords, keys and certificates
@@ -144,6 +149,17 @@ pub struct Status {
     /// Do not try the links of the services
     #[arg(long)]
     pub no_links: bool,
+}
+
+/// `pipeline`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Pipeline {
+    /// Follow the build until it ends
+    #[arg(short, long)]
+    pub watch: bool,
+    /// This build instead of the last one
+    #[arg(long, value_name = "NUMBER")]
+    pub build: Option<u64>,
 }
 
 /// `bootstrap`

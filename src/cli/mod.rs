@@ -7,6 +7,7 @@ mod explain;
 mod files;
 mod man;
 mod observe;
+mod pipeline;
 mod plan;
 mod rehearse;
 mod report;
@@ -69,6 +70,7 @@ pub fn main() -> Exit {
         Command::Report(command) => report::run(&args.global, command),
         Command::Validate => validate::run(&args.global),
         Command::Status(command) => status::run(&args.global, command),
+        Command::Pipeline(command) => pipeline::run(&args.global, command),
         Command::Unlock(command) => unlock::run(&args.global, command),
         Command::Secrets(command) => secrets::run(&args.global, command),
         Command::Rehearse(command) => rehearse::run(&args.global, command),

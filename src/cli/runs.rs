@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rayon::prelude::*;
+
 use super::args::{Checks, Format, Global, Narrow, Page};
 use super::{Stop, files};
 use crate::base::{Exit, now};
@@ -13,7 +15,7 @@ use crate::check;
 use crate::engine::{Engine, Selection};
 use crate::lab::Lab;
 use crate::report::{self, Reporter};
-use crate::ssh::{HostKeyPolicy, Ssh};
+use crate::ssh::{Connector, HostKeyPolicy, Ssh};
 
 /// Loads the lab and runs `work` on it with everything connected.
 pub fn run(
@@ -25,13 +27,16 @@ pub fn run(
     work: impl FnOnce(&mut Engine) -> Exit,
 ) -> Result<Exit, Stop> {
     has_place(page)?;
-    let lab = files::load(global)?;
+    let mut lab = files::load(global)?;
     check_names(&lab, narrow, checks)?;
     // Held until the end of the run.
     let _alone = if kind == "bootstrap" { Some(alone(&lab.state_dir)?) } else { None };
     let interrupted = interruptible()?;
     let policy = HostKeyPolicy { known_hosts: lab.known_hosts.clone(), accept_new: global.accept_new_host_keys };
     let connector = Ssh::new(policy, Arc::clone(&interrupted));
+    if meet(&lab, &connector) {
+        lab = files::load(global)?;
+    }
     let options = report::Options {
         format: format(global),
         state_dir: Some(lab.state_dir.clone()),
@@ -69,6 +74,12 @@ pub fn run(
         }
         Ok(()) => Ok(exit),
     }
+}
+
+/// Meets hosts for the first time: what other hosts must know of them (their host keys) has to be there before the lab is
+/// resolved. Whoever cannot be met is told by the run itself. Returns whether there is something new.
+fn meet(lab: &Lab, connector: &Ssh) -> bool {
+    lab.new_hosts.par_iter().map(|host| connector.connect(&lab.hosts[*host].reach).is_ok()).reduce(|| false, |a, b| a || b)
 }
 
 /// Nobody wants to hear after half an hour that the report has no place.

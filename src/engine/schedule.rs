@@ -138,6 +138,7 @@ mod tests {
             requires: requires.to_vec(),
         };
         Lab {
+            new_hosts: Vec::new(),
             name: "test".to_owned(),
             root: std::path::PathBuf::new(),
             state_dir: std::path::PathBuf::new(),

@@ -246,8 +246,8 @@ pub struct Sources {
     pub mirror: Option<String>,
 }
 
-/// A secret: a login whose password is generated, or a value that is set by hand.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+/// A secret: a login whose password is generated, an SSH key pair, or a value that is set by hand.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Secret {
     /// What it is for.
@@ -258,6 +258,10 @@ pub struct Secret {
     /// Whether it is set by hand (`poclab secrets set NAME`) instead of generated. Default: false.
     #[serde(default)]
     pub given: bool,
+    /// Whether it is an SSH key pair (Ed25519) instead of a login: `{{ secrets.NAME.public }}` is one line, `.private` a file in
+    /// OpenSSH's format. Default: false.
+    #[serde(default)]
+    pub ssh_key: bool,
 }
 
 /// mirror.yml in the mirror's folder.

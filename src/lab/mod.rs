@@ -41,4 +41,4 @@ pub use problem::{Problem, Problems, nearest};
 pub use resolve::{load, peek, validate};
 pub use schema::schemas;
 pub use secrets::Store;
-pub use vault::{Certificate, Login, Placeholder, Vault};
+pub use vault::{Certificate, Login, Placeholder, SshKey, Vault};

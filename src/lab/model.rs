@@ -19,6 +19,8 @@ pub struct Lab {
     pub known_hosts: PathBuf,
     /// In inventory order.
     pub hosts: Vec<Host>,
+    /// Those whose SSH host key nobody has seen yet (indices): `hosts.NAME.host_key` is made up for them.
+    pub new_hosts: Vec<usize>,
     /// One role on one host each; ordered so that every node comes after all it requires.
     pub nodes: Vec<Node>,
     /// In role order; those with `after: all` last.

@@ -159,6 +159,10 @@ fn secrets(document: &Document, secrets: &Named<Secret>, sink: &mut Sink) {
         if secret.user.as_deref().is_some_and(|user| user.is_empty() || user.contains(':') || user.chars().any(char::is_whitespace)) {
             sink.push(document.problem(&format!("{at}/user"), "a user's name has no colon and no blanks, and is not empty"));
         }
+        if secret.ssh_key && (secret.given || secret.user.is_some()) {
+            let problem = document.problem(&format!("{at}/ssh_key"), "an SSH key pair has no user and is not set by hand");
+            sink.push(problem.suggest("remove `user` and `given`, or `ssh_key`"));
+        }
     }
 }
 

@@ -174,7 +174,15 @@ fn lab(
         .map_err(|error| sink.push(Problem::new(&project.document.file, (0, 0), format!("the lab CA cannot be had: {error:#}"))))
         .ok()?;
 
-    let mut common = values::common(inventory, &members, &flows);
+    let keys: Vec<Option<String>> = hosts
+        .iter()
+        .map(|host| match host.as_ref().map(|host| &host.reach) {
+            // An unreadable file is told by whoever connects.
+            Some(ssh::Reach::Ssh { target, .. }) if !offline => ssh::known_key(&known_hosts, target).ok().flatten(),
+            _ => None,
+        })
+        .collect();
+    let mut common = values::common(inventory, &members, &flows, &keys);
     common.insert("secrets".to_owned(), Value::Object(secrets.variable));
     common.insert("ca".to_owned(), serde_json::json!({"cert": ca_pem}));
     let mirror_made_up = sources(project, inventory, offline, &mut common, &mut notes, sink);
@@ -203,12 +211,15 @@ fn lab(
     let mut checks = collect(&work, |work| &work.checks);
     checks.extend(collect(&work, |work| &work.late_checks));
     let hosts = hosts.into_iter().collect::<Option<Vec<Host>>>()?;
+    let is_new = |index: &usize| keys[*index].is_none() && matches!(hosts[*index].reach, ssh::Reach::Ssh { .. });
+    let new_hosts = (0..hosts.len()).filter(is_new).collect();
     let lab = Lab {
         name: inventory.lab.clone(),
         root: project.root.clone(),
         state_dir,
         known_hosts,
         hosts,
+        new_hosts,
         nodes: nodes.into_iter().map(|(node, requires)| Node { requires, ..node }).collect(),
         checks,
         services,

@@ -19,7 +19,7 @@ use base64::Engine as _;
 use time::OffsetDateTime;
 
 use super::ca::{self, Authority};
-use super::{Certificate, Login, NamedSecret, Vault};
+use super::{Certificate, Login, NamedSecret, SshKey, Vault};
 use crate::base::Secret;
 use disk::Disk;
 use entry::{Book, Entry};
@@ -113,12 +113,15 @@ impl Store {
                 let user = entry.value("user").to_owned();
                 self.put_login(name, &user, value.expose(), &entry.what)
             }
+            Some(entry) if entry.kind == Kind::SshKey => {
+                bail!("{name} is a key pair: `poclab secrets rotate {name}` makes a new one")
+            }
             Some(entry) => self.put(name, Entry::new(Kind::Value, &entry.what, self.now, &[("value", value.expose())])),
             None => self.put(name, Entry::new(Kind::Value, "set by the operator", self.now, &[("value", value.expose())])),
         }
     }
 
-    /// Makes a new password, certificate or CA in place of the old one. After a new CA every certificate is issued
+    /// Makes a new password, key pair, certificate or CA in place of the old one. After a new CA every certificate is issued
     /// again when it is next asked for. A value that the operator set cannot be made anew.
     pub fn rotate(&mut self, name: &str) -> Result<()> {
         let key = self.find(name)?;
@@ -128,6 +131,7 @@ impl Store {
                 let user = entry.value("user").to_owned();
                 self.put_login(&key, &user, &entry::password()?, &entry.what)
             }
+            Kind::SshKey => self.put_ssh_key(&key, &entry.what).map(|_| ()),
             Kind::Value => bail!("{name} was set by you and cannot be generated: give it a new value with `poclab secrets set {name}`"),
             Kind::Certificate => {
                 let facts = ca::inspect(entry.value("cert"))?;
@@ -153,12 +157,14 @@ impl Store {
         self.book.entries.iter().map(line).collect()
     }
 
-    /// The fields of one secret: `user`, `password`, `htpasswd` of a login, `value` of a value, `certificate` and `key`.
+    /// The fields of one secret: `user`, `password`, `htpasswd` of a login, `value` of a value, `public` and
+    /// `private` of a key pair, `certificate` and `key`.
     pub fn show(&self, name: &str) -> Result<Vec<(String, Secret)>> {
         let entry = &self.book.entries[&self.find(name)?];
         let fields: &[(&str, &str)] = match entry.kind {
             Kind::Login => &[("user", "user"), ("password", "password"), ("htpasswd", "htpasswd")],
             Kind::Value => &[("value", "value")],
+            Kind::SshKey => &[("public", "public"), ("private", "private")],
             Kind::Certificate | Kind::Ca => &[("certificate", "cert"), ("key", "key")],
         };
         Ok(fields.iter().map(|(label, key)| ((*label).to_owned(), Secret::new(entry.value(key)))).collect())
@@ -197,6 +203,12 @@ impl Store {
         let binding = entry::binding(user, password, &line);
         let values = [("user", user), ("password", password), ("htpasswd", &line), ("binding", &binding)];
         self.put(name, Entry::new(Kind::Login, what, self.now, &values))
+    }
+
+    fn put_ssh_key(&mut self, name: &str, what: &str) -> Result<SshKey> {
+        let key = SshKey::generate(&format!("{name}@{}", self.book.lab)).with_context(|| format!("cannot make the SSH key pair {name}"))?;
+        self.put(name, Entry::new(Kind::SshKey, what, self.now, &[("public", &key.public), ("private", key.private.expose())]))?;
+        Ok(key)
     }
 
     fn make_ca(&mut self) -> Result<Authority> {
@@ -254,12 +266,24 @@ impl Vault for Store {
             Some(entry) if whole(&entry) => {}
             // Another user, or a line that does not belong to the password: the password stays.
             Some(entry) if entry.kind == Kind::Login => self.put_login(name, user, entry.value("password"), &entry.what)?,
+            Some(entry) if entry.kind != Kind::Value => bail!("there is a {} of that name already", entry.kind),
             // Set by the operator before a role asked for it.
             Some(entry) => self.put_login(name, user, entry.value("value"), &entry.what)?,
             None => self.put_login(name, user, &entry::password()?, &format!("login of {user}"))?,
         }
         let entry = &self.book.entries[name];
         Ok(Login { user: user.to_owned(), password: Secret::new(entry.value("password")), htpasswd: Secret::new(entry.value("htpasswd")) })
+    }
+
+    fn ssh_key(&mut self, name: &str) -> Result<SshKey> {
+        check_name(name)?;
+        match self.book.entries.get(name) {
+            Some(entry) if entry.kind == Kind::SshKey => {
+                Ok(SshKey { public: entry.value("public").to_owned(), private: Secret::new(entry.value("private")) })
+            }
+            Some(entry) => bail!("there is a {} of that name already", entry.kind),
+            None => self.put_ssh_key(name, "SSH key pair"),
+        }
     }
 
     fn certificate(&mut self, name: &str, dns: &[String], addresses: &[IpAddr], days: i64) -> Result<Certificate> {
@@ -310,7 +334,7 @@ impl Vault for Store {
         match entry.kind {
             Kind::Login => Some(Secret::new(entry.value("password"))),
             Kind::Value => Some(Secret::new(entry.value("value"))),
-            Kind::Certificate | Kind::Ca => None,
+            Kind::SshKey | Kind::Certificate | Kind::Ca => None,
         }
     }
 
@@ -330,6 +354,7 @@ impl Vault for Store {
                     add(format!("{name}.basic_auth"), &basic);
                 }
                 Kind::Value => add(name.clone(), entry.value("value")),
+                Kind::SshKey => add(format!("{name}.private"), entry.value("private")),
                 Kind::Certificate | Kind::Ca => add(format!("{name}.key"), entry.value("key")),
             }
         }

@@ -14,13 +14,16 @@ use super::variables::At;
 use super::vault::Vault;
 use crate::base::Secret;
 
+/// In place of a host key that nobody has seen yet. No SSH client takes it for a key.
+const NO_KEY: &str = "ssh-ed25519 not-known-yet";
+
 /// What a host is for templates of other hosts.
 fn host_value(name: &str, address: &str, inventory: &Inventory, groups: &[String]) -> Value {
     json!({"name": name, "fqdn": format!("{name}.{}", inventory.domain), "address": address, "groups": groups})
 }
 
-/// What does not depend on the host: `lab`, `hosts`, `groups`, `sources`.
-pub fn common(inventory: &Inventory, members: &Members, flows: &Flows) -> Map<String, Value> {
+/// What does not depend on the host: `lab`, `hosts`, `groups`, `sources`. `keys` has the host keys, as far as they are known.
+pub fn common(inventory: &Inventory, members: &Members, flows: &Flows, keys: &[Option<String>]) -> Map<String, Value> {
     let hosts: Vec<(String, Value)> = members
         .hosts
         .iter()
@@ -32,13 +35,17 @@ pub fn common(inventory: &Inventory, members: &Members, flows: &Flows) -> Map<St
         .iter()
         .map(|(name, hosts)| (name.clone(), hosts.iter().map(|host| Value::String(members.hosts[*host].0.clone())).collect()))
         .collect();
+    let with_key = |(index, (name, mut host)): (usize, (String, Value))| {
+        host["host_key"] = json!(keys.get(index).and_then(Option::as_deref).unwrap_or(NO_KEY));
+        (name, host)
+    };
     let lab = json!({
         "name": inventory.lab, "domain": inventory.domain, "operators": inventory.operators,
         "hosts": hosts.iter().map(|(_, host)| host.clone()).collect::<Vec<_>>(), "flows": flows.all,
     });
     Map::from_iter([
         ("lab".to_owned(), lab),
-        ("hosts".to_owned(), Value::Object(hosts.into_iter().collect())),
+        ("hosts".to_owned(), Value::Object(hosts.into_iter().enumerate().map(with_key).collect())),
         ("groups".to_owned(), Value::Object(groups)),
     ])
 }
@@ -104,6 +111,19 @@ pub fn secrets(declared: &BTreeMap<String, (Declared, At)>, vault: &mut dyn Vaul
             }
             continue;
         }
+        if declared.ssh_key {
+            match vault.ssh_key(name) {
+                Ok(key) => {
+                    secrets.variable.insert(name.clone(), json!({"public": key.public, "private": key.private.expose()}));
+                    secrets.values.push((format!("{name}.private"), key.private));
+                }
+                Err(error) => {
+                    sink.push(at.problem(format!("secret `{name}` cannot be had: {error:#}")));
+                    secrets.variable.insert(name.clone(), json!({"public": "", "private": ""}));
+                }
+            }
+            continue;
+        }
         match vault.login(name, &user) {
             Ok(login) => {
                 secrets.variable.insert(
@@ -133,7 +153,7 @@ pub fn declarations(project: &Project, inventory: &Inventory, roles: &[String], 
         for (name, secret) in secrets.iter() {
             let at = At::new(document, super::document::join("/secrets", name));
             match declared.get(name) {
-                Some((known, first)) if (&known.user, known.given) != (&secret.user, secret.given) => {
+                Some((known, first)) if (&known.user, known.given, known.ssh_key) != (&secret.user, secret.given, secret.ssh_key) => {
                     let place = first.document.origin(&first.pointer);
                     sink.push(
                         at.problem(format!("secret `{name}` is declared differently in {place}"))

@@ -25,10 +25,30 @@ pub struct Certificate {
     pub key: Secret,
 }
 
+/// An SSH key pair.
+#[derive(Debug, Clone)]
+pub struct SshKey {
+    /// One line, as in authorized_keys, without a newline.
+    pub public: String,
+    /// OpenSSH's format, without a passphrase; ends with a newline.
+    pub private: Secret,
+}
+
+impl SshKey {
+    /// A new Ed25519 pair from the operating system's randomness; `comment` ends the public line.
+    pub fn generate(comment: &str) -> anyhow::Result<Self> {
+        let mut key = ssh_key::PrivateKey::random(&mut ssh_key::rand_core::OsRng, ssh_key::Algorithm::Ed25519)?;
+        key.set_comment(comment);
+        Ok(Self { public: key.public_key().to_openssh()?, private: Secret::new(key.to_openssh(ssh_key::LineEnding::LF)?.as_str()) })
+    }
+}
+
 /// Where generated values come from; everything asked for is created before any connection.
 pub trait Vault {
     /// User, password and bcrypt htpasswd line of a declared secret; generated at first use.
     fn login(&mut self, name: &str, user: &str) -> anyhow::Result<Login>;
+    /// A declared SSH key pair; generated at first use.
+    fn ssh_key(&mut self, name: &str) -> anyhow::Result<SshKey>;
     /// Certificate and key, valid for `days`; made anew when the names change, the end is near, or it is valid for longer.
     fn certificate(&mut self, name: &str, dns: &[String], addresses: &[IpAddr], days: i64) -> anyhow::Result<Certificate>;
     /// PEM of the lab CA's certificate.
@@ -67,6 +87,12 @@ impl Vault for Placeholder {
         let htpasswd = Secret::new(format!("{user}:$2y$05${}", "placeholder".repeat(5).chars().take(53).collect::<String>()));
         self.note(name, &password);
         Ok(Login { user: user.to_owned(), password, htpasswd })
+    }
+
+    fn ssh_key(&mut self, name: &str) -> anyhow::Result<SshKey> {
+        let key = SshKey::generate(name)?;
+        self.note(name, &key.private);
+        Ok(key)
     }
 
     fn certificate(&mut self, name: &str, dns: &[String], addresses: &[IpAddr], _days: i64) -> anyhow::Result<Certificate> {

@@ -11,6 +11,7 @@ mod log;
 mod manual;
 mod narrator;
 mod page;
+mod pipeline;
 mod plain;
 mod print;
 mod status;
@@ -37,6 +38,7 @@ pub use html::{html_beside, html_report, write_html};
 pub use json::schema as event_schema;
 pub use log::runs_folder;
 pub use manual::{print_contents, print_pages};
+pub use pipeline::print_build;
 pub use print::{know, print_error, print_lines, print_notice, print_problems, print_prompt, print_table, print_text};
 pub use status::print_status;
 

@@ -63,7 +63,12 @@ impl Connection {
             verdict => verdict,
         };
         match verdict {
-            Verdict::Good => Ok(connection),
+            Verdict::Good => {
+                if let Expected::Fingerprint(_) = expected {
+                    hostkey::note(&context.policy.known_hosts, &name, &key)?;
+                }
+                Ok(connection)
+            }
             Verdict::Unknown => Err(SshError::HostKeyUnknown { address: name, fingerprint: hostkey::fingerprint(&key) }),
             Verdict::Changed(wanted) => {
                 // A pinned fingerprint does not tell the key's type: the server may have that key beside the one shown.
@@ -89,7 +94,10 @@ impl Connection {
             }
             match Self::handshake(target, context, algorithms) {
                 Ok(connection) => {
-                    if expected.judge(&connection.key(&target.address)?) == Verdict::Good {
+                    let key = connection.key(&target.address)?;
+                    if expected.judge(&key) == Verdict::Good {
+                        let name = hostkey::entry_name(&target.address, target.port);
+                        hostkey::note(&context.policy.known_hosts, &name, &key)?;
                         return Ok(Some(connection));
                     }
                 }

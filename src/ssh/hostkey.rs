@@ -97,6 +97,13 @@ impl Expected {
     }
 }
 
+/// The key that a known-hosts file has for a server, as in an authorized_keys file: `ssh-ed25519 AAAA…`. `None`: not met yet.
+pub fn known_key(known_hosts: &Path, target: &SshTarget) -> Result<Option<String>, SshError> {
+    let keys = known_keys(known_hosts, &entry_name(&target.address, target.port))?;
+    let fits = |key: &&Vec<u8>| target.host_key.as_ref().is_none_or(|pinned| pinned.trim().trim_end_matches('=') == fingerprint(key));
+    Ok(keys.iter().find(fits).and_then(|key| Some(format!("{} {}", key_type(key)?, STANDARD.encode(key)))))
+}
+
 /// All keys in the file for a name. A missing file holds none.
 fn known_keys(path: &Path, name: &str) -> Result<Vec<Vec<u8>>, SshError> {
     let text = match fs::read_to_string(path) {
@@ -162,6 +169,15 @@ pub(super) fn pin(path: &Path, name: &str, key: &[u8]) -> Result<Verdict, SshErr
     append(path, name, key)
         .map(|()| Verdict::Good)
         .map_err(|e| SshError::Local(format!("cannot pin the host key of {name} in {}: {e}", path.display())))
+}
+
+/// Writes down a key that has the inventory's fingerprint: other hosts of the lab need the whole key.
+pub(super) fn note(path: &Path, name: &str, key: &[u8]) -> Result<(), SshError> {
+    let _one_at_a_time = PINNING.lock().unwrap_or_else(PoisonError::into_inner);
+    if known_keys(path, name)?.iter().any(|known| known == key) {
+        return Ok(());
+    }
+    append(path, name, key).map_err(|e| SshError::Local(format!("cannot write the host key of {name} to {}: {e}", path.display())))
 }
 
 fn append(path: &Path, name: &str, key: &[u8]) -> std::io::Result<()> {

@@ -31,6 +31,6 @@ mod wire;
 
 pub use connector::Ssh;
 pub use error::{SshError, SudoProblem};
-pub use hostkey::fingerprint;
+pub use hostkey::{fingerprint, known_key};
 pub use target::{Auth, HostKeyPolicy, Reach, SshTarget, Sudo, Timeouts};
 pub use transport::{Connector, Exec, Output, Transport};

@@ -213,9 +213,15 @@ fn the_pinned_one_of_several_host_keys_is_asked_for() {
     let sshd = Sshd::start();
     // By fingerprint: its type is not known before.
     sshd.connect_with(SshTarget { host_key: Some(sshd.fingerprint("rsa")), ..sshd.target() }, Sudo::Never, false).unwrap();
-    // By the file, plain and hashed.
     let public = fs::read_to_string(sshd.path("host_rsa.pub")).unwrap();
-    fs::create_dir(sshd.path("known")).unwrap();
+    // The whole key is written down, once, for those who need more than its fingerprint.
+    let pinned = SshTarget { host_key: Some(sshd.fingerprint("rsa")), ..sshd.target() };
+    sshd.connect_with(pinned.clone(), Sudo::Never, false).unwrap();
+    assert_eq!(fs::read_to_string(sshd.path("known/hosts")).unwrap().lines().count(), 1);
+    let known = known_key(&sshd.path("known/hosts"), &pinned).unwrap().unwrap();
+    assert!(public.starts_with(&known) && known.starts_with("ssh-rsa AAAA"), "{known}");
+    assert_eq!(known_key(&sshd.path("known/hosts"), &sshd.target()).unwrap(), None, "that one has another fingerprint");
+    // By the file, plain and hashed.
     fs::write(sshd.path("known/hosts"), format!("[127.0.0.1]:{} {public}", sshd.port)).unwrap();
     let target = SshTarget { host_key: None, ..sshd.target() };
     sshd.connect_with(target.clone(), Sudo::Never, false).unwrap();

@@ -89,6 +89,7 @@ pub fn node(host: usize, role: &str, requires: &[usize], resources: Vec<Resource
 /// A lab of these hosts and nodes.
 pub fn lab(root: &Path, hosts: Vec<Host>, nodes: Vec<Node>) -> Lab {
     Lab {
+        new_hosts: Vec::new(),
         name: "test".to_owned(),
         root: root.to_owned(),
         state_dir: root.join("state"),

@@ -39,6 +39,7 @@ pub struct Declared {
     what: String,
     user: Option<String>,
     given: bool,
+    ssh_key: bool,
     origin: String,
 }
 
@@ -95,6 +96,7 @@ impl Manual {
                 what: secret.what.clone(),
                 user: secret.user.clone(),
                 given: secret.given,
+                ssh_key: secret.ssh_key,
                 origin: document.origin(&join("/secrets", name)),
             })
         });
@@ -257,6 +259,8 @@ impl Manual {
         page.origin = declared.origin;
         let (kind, show) = if declared.given {
             ("set by hand", format!("poclab secrets set {name}"))
+        } else if declared.ssh_key {
+            ("an SSH key pair, generated", format!("poclab secrets show {name} --field public"))
         } else {
             page.facts.push(("user".to_owned(), vec![declared.user.unwrap_or_else(|| name.to_owned())]));
             ("generated", format!("poclab secrets show {name}"))

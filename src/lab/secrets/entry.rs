@@ -18,6 +18,9 @@ pub enum Kind {
     Login,
     /// A value that the operator set.
     Value,
+    /// An SSH key pair.
+    #[serde(rename = "ssh key")]
+    SshKey,
     /// A certificate and its key.
     Certificate,
     /// The lab CA and its key.
@@ -29,6 +32,7 @@ impl std::fmt::Display for Kind {
         f.write_str(match self {
             Kind::Login => "login",
             Kind::Value => "value",
+            Kind::SshKey => "ssh key",
             Kind::Certificate => "certificate",
             Kind::Ca => "ca",
         })

@@ -382,3 +382,26 @@ fn loading_is_quick() {
     eprintln!("load with 4 logins and 4 certificates: {best:?}");
     assert!(best < Duration::from_millis(200), "{best:?}");
 }
+
+#[test]
+fn a_key_pair_stays_is_told_apart_and_made_anew_on_demand() {
+    let place = Place::new();
+    let first = place.open().ssh_key("deploy").unwrap();
+    let mut store = place.open();
+    assert_eq!(store.ssh_key("deploy").unwrap().public, first.public);
+    assert!(first.public.starts_with("ssh-ed25519 AAAA") && first.public.ends_with(" deploy@test"), "{}", first.public);
+    assert!(first.private.expose().starts_with("-----BEGIN OPENSSH PRIVATE KEY-----\n") && first.private.expose().ends_with("-----\n"));
+    assert!(store.all().iter().any(|secret| secret.name == "deploy.private" && secret.value == first.private));
+    assert!(store.get("deploy").is_none(), "nothing but a role gets at it");
+    assert!(store.login("deploy", "x").unwrap_err().to_string().contains("there is a ssh key of that name"));
+    assert!(store.set("deploy", &Secret::new("x")).unwrap_err().to_string().contains("rotate deploy"));
+    store.rotate("deploy").unwrap();
+    let second = store.ssh_key("deploy").unwrap();
+    assert_ne!((&second.public, &second.private), (&first.public, &first.private));
+    // What ssh itself reads.
+    let file = place.dir.path().join("key");
+    fs::write(&file, second.private.expose()).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let told = std::process::Command::new("ssh-keygen").arg("-yf").arg(&file).output().unwrap();
+    assert_eq!(String::from_utf8(told.stdout).unwrap().trim(), second.public);
+}

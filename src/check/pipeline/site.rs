@@ -1,0 +1,92 @@
+//! A product's web API, from the control machine.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use reqwest::blocking::{Client, RequestBuilder};
+use reqwest::{Method, Url};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::base::Secret;
+use crate::check::reach::chain;
+use crate::check::{Reach, shapes};
+
+/// Where a product is and who asks.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Site {
+    /// e.g. `https://deploy.lab.example:8080`, without a slash at its end.
+    pub url: String,
+    /// The host's address in the lab.
+    #[schemars(with = "String")]
+    pub address: Ipv4Addr,
+    /// Login.
+    pub user: String,
+    /// Its password.
+    #[serde(deserialize_with = "shapes::secret")]
+    #[schemars(with = "String")]
+    pub password: Secret,
+}
+
+/// An answer: its status and its text.
+pub type Answer = (u16, String);
+
+/// A client for one site.
+pub struct Api<'a> {
+    site: &'a Site,
+    client: Client,
+}
+
+impl<'a> Api<'a> {
+    /// Makes a client; nothing is asked yet.
+    pub fn new(site: &'a Site, reach: &dyn Reach) -> Result<Self, String> {
+        let url = Url::parse(&site.url).map_err(|why| format!("`{}` is not an address: {why}", site.url))?;
+        let (Some(name), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+            return Err(format!("`{}` names no host", site.url));
+        };
+        Ok(Self { site, client: reach.http(name, SocketAddr::from((site.address, port)))? })
+    }
+
+    /// The site.
+    pub fn site(&self) -> &'a Site {
+        self.site
+    }
+
+    /// A request to a path, without any login.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.site.url))
+    }
+
+    /// GET with the site's login; whatever status comes back.
+    pub fn get(&self, path: &str) -> Result<Answer, String> {
+        self.send(self.request(Method::GET, path).basic_auth(&self.site.user, Some(self.site.password.expose())))
+    }
+
+    /// Sends a request. Errors name the site.
+    pub fn send(&self, request: RequestBuilder) -> Result<Answer, String> {
+        let told = |e: reqwest::Error| format!("{}: {}", self.site.url, chain(&e));
+        let answer = request.send().map_err(told)?;
+        let status = answer.status().as_u16();
+        Ok((status, answer.text().map_err(told)?))
+    }
+
+    /// GET of a JSON document with the site's login. `None`: 404.
+    pub fn json(&self, path: &str) -> Result<Option<Value>, String> {
+        self.read(path, self.get(path)?)
+    }
+
+    /// The JSON of an answer. `None`: 404. Any other status but 200 is an error.
+    pub fn read(&self, path: &str, (status, text): Answer) -> Result<Option<Value>, String> {
+        match status {
+            200 => serde_json::from_str(&text).map(Some).map_err(|why| format!("{}{path} answers what is not JSON: {why}", self.site.url)),
+            404 => Ok(None),
+            status => Err(format!("{}{path} answers {status}: {}", self.site.url, first_line(&text))),
+        }
+    }
+}
+
+/// The first line that says something, cut to a readable length.
+pub fn first_line(text: &str) -> String {
+    text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim().chars().take(200).collect()
+}
