@@ -12,9 +12,13 @@ pub fn run(command: &Schema) -> Result<Exit, Stop> {
     for (name, schema) in lab::schemas() {
         write(command, name, &serde_json::to_string_pretty(&schema).context("cannot write a schema as JSON")?)?;
     }
-    for (name, schema) in [("events.schema.json", report::event_schema().to_value()), ("status.schema.json", engine::status_schema())] {
-        write(command, name, &serde_json::to_string_pretty(&schema).context("cannot write a schema as JSON")?)?;
-    }
+    // As schemas, not as values: they know in which order a reader wants their keywords.
+    write(command, "events.schema.json", &serde_json::to_string_pretty(&report::event_schema()).context("cannot write a schema as JSON")?)?;
+    write(
+        command,
+        "status.schema.json",
+        &serde_json::to_string_pretty(&engine::status_schema()).context("cannot write a schema as JSON")?,
+    )?;
     Ok(Exit::Done)
 }
 

@@ -7,7 +7,7 @@
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
@@ -97,9 +97,20 @@ impl Expected {
     }
 }
 
-/// The key that a known-hosts file has for a server, as in an authorized_keys file: `ssh-ed25519 AAAA…`. `None`: not met yet.
+/// Beside the known-hosts file: keys that had the inventory's fingerprint. Nobody is let in because of them.
+fn verified(known_hosts: &Path) -> PathBuf {
+    let mut path = known_hosts.as_os_str().to_owned();
+    path.push(".verified");
+    path.into()
+}
+
+/// The key that a server has shown to be its own, as in an authorized_keys file: `ssh-ed25519 AAAA…`. `None`: not met yet.
 pub fn known_key(known_hosts: &Path, target: &SshTarget) -> Result<Option<String>, SshError> {
-    let keys = known_keys(known_hosts, &entry_name(&target.address, target.port))?;
+    let name = entry_name(&target.address, target.port);
+    let keys = match &target.host_key {
+        Some(_) => known_keys(&verified(known_hosts), &name)?,
+        None => known_keys(known_hosts, &name)?,
+    };
     let fits = |key: &&Vec<u8>| target.host_key.as_ref().is_none_or(|pinned| pinned.trim().trim_end_matches('=') == fingerprint(key));
     Ok(keys.iter().find(fits).and_then(|key| Some(format!("{} {}", key_type(key)?, STANDARD.encode(key)))))
 }
@@ -172,12 +183,13 @@ pub(super) fn pin(path: &Path, name: &str, key: &[u8]) -> Result<Verdict, SshErr
 }
 
 /// Writes down a key that has the inventory's fingerprint: other hosts of the lab need the whole key.
-pub(super) fn note(path: &Path, name: &str, key: &[u8]) -> Result<(), SshError> {
+pub(super) fn note(known_hosts: &Path, name: &str, key: &[u8]) -> Result<(), SshError> {
     let _one_at_a_time = PINNING.lock().unwrap_or_else(PoisonError::into_inner);
-    if known_keys(path, name)?.iter().any(|known| known == key) {
+    let path = verified(known_hosts);
+    if known_keys(&path, name)?.iter().any(|known| known == key) {
         return Ok(());
     }
-    append(path, name, key).map_err(|e| SshError::Local(format!("cannot write the host key of {name} to {}: {e}", path.display())))
+    append(&path, name, key).map_err(|e| SshError::Local(format!("cannot write the host key of {name} to {}: {e}", path.display())))
 }
 
 fn append(path: &Path, name: &str, key: &[u8]) -> std::io::Result<()> {

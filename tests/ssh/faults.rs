@@ -68,7 +68,7 @@ fn a_killed_server_is_a_lost_connection() {
     need_sshd!();
     let sshd = Sshd::start();
     let mut transport = sshd.connect();
-    let error = exec(&mut *transport, "echo before; kill -9 $PPID; sleep 5").unwrap_err();
+    let error = exec(&mut *transport, "echo before; sleep 0.5; kill -9 $PPID; sleep 5").unwrap_err();
     assert!(matches!(&error, SshError::Lost { doing, .. } if doing.contains("running")), "{error}");
     let error = exec(&mut *transport, "true").unwrap_err();
     assert!(matches!(&error, SshError::Dead { why } if why.contains("earlier error")), "{error}");

@@ -217,7 +217,7 @@ fn the_pinned_one_of_several_host_keys_is_asked_for() {
     // The whole key is written down, once, for those who need more than its fingerprint.
     let pinned = SshTarget { host_key: Some(sshd.fingerprint("rsa")), ..sshd.target() };
     sshd.connect_with(pinned.clone(), Sudo::Never, false).unwrap();
-    assert_eq!(fs::read_to_string(sshd.path("known/hosts")).unwrap().lines().count(), 1);
+    assert_eq!(fs::read_to_string(sshd.path("known/hosts.verified")).unwrap().lines().count(), 1);
     let known = known_key(&sshd.path("known/hosts"), &pinned).unwrap().unwrap();
     assert!(public.starts_with(&known) && known.starts_with("ssh-rsa AAAA"), "{known}");
     assert_eq!(known_key(&sshd.path("known/hosts"), &sshd.target()).unwrap(), None, "that one has another fingerprint");

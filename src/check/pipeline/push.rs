@@ -60,9 +60,13 @@ trap 'rm -rf \"$work\"' EXIT
 trap 'exit 130' HUP INT TERM PIPE
 HOME=$work GIT_CONFIG_NOSYSTEM=1 GIT_TERMINAL_PROMPT=0 GIT_ASKPASS=$work/ask
 export HOME GIT_CONFIG_NOSYSTEM GIT_TERMINAL_PROMPT GIT_ASKPASS
-printf '%s\\n' '#!/bin/sh' 'case $1 in Username*) printf %s\\\\n '{}' ;; *) cat \"$HOME/password\" ;; esac' >\"$work/ask\"
+printf %s {} >\"$work/user\"
+cat >\"$work/ask\" <<'END'
+#!/bin/sh
+case $1 in Username*) cat \"$HOME/user\" ;; *) cat \"$HOME/password\" ;; esac
+END
 chmod 0700 \"$work/ask\"",
-        quote(&quote(&target.gitlab.user))
+        quote(&target.gitlab.user)
     );
     Framed::new()
         .prelude(&prelude)

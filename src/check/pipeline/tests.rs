@@ -91,10 +91,10 @@ fn git_is_given_the_login_by_a_program() {
     gitlab.user = "o'brien %s \\n".into();
     let target = Target { gitlab: &gitlab, project: "pozos/student_list", branch: "main", host: "deploy" };
     let script = push::script(&target, Commit::BrokenTest).text();
-    let begin = script.find("printf '%s\\n' '#!/bin/sh'").unwrap();
-    let ask = script[begin..].lines().next().unwrap();
+    let (begin, end) = (script.find("printf %s ").unwrap(), script.find("chmod 0700").unwrap());
     let tried = format!(
-        "work=$(mktemp -d) HOME=$work; export HOME work\nprintf %s 'pass word' >\"$work/password\"\n{ask}\nsh \"$work/ask\" 'Username for x'; sh \"$work/ask\" 'Password for x'; rm -rf \"$work\""
+        "work=$(mktemp -d) HOME=$work; export HOME work\nprintf %s 'pass word' >\"$work/password\"\n{}\nsh \"$work/ask\" 'Username for x'; echo; sh \"$work/ask\" 'Password for x'; rm -rf \"$work\"",
+        &script[begin..end]
     );
     let ran = testing::sh(&["sh", "-c"], &tried, b"");
     assert_eq!(ran.text(), "o'brien %s \\n\npass word", "{tried}");
