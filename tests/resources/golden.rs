@@ -54,7 +54,7 @@ fn cases() -> Vec<Case> {
             "service-new",
             "service",
             json!([{"name": "docker"}]),
-            "Id=docker.service\nLoadState=not-found\nActiveState=inactive\nSubState=dead\n",
+            "Id=docker.service\nLoadState=not-found\nActiveState=inactive\nSubState=dead\nUnitFileState=\nNeedDaemonReload=no\n",
         ),
         case(
             "service-failed",
