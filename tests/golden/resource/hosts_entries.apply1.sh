@@ -7,7 +7,7 @@ if [ -d "$p" ] && [ ! -L "$p" ]; then rmdir -- "$p" || fail "is a directory that
 rm -f -- "$d"/.poclab.??????
 t=$(mktemp "$d/.poclab.XXXXXX") || fail 'cannot make a temporary file'
 trap 'rm -f -- "$t"' EXIT
-trap 'exit 1' HUP INT TERM
+trap 'exit 1' HUP INT TERM PIPE
 head -c 94 | dd of="$t" bs=65536 conv=fsync status=none || fail 'cannot write (is the disk full?)'
 exec </dev/null
 n=$(wc -c <"$t")
