@@ -5,7 +5,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 POCLAB := target/release/poclab
 PREFIX ?= /usr/local
-SCRIPTS := $(shell git ls-files -z 2>/dev/null | xargs -0 grep -lE '^\#!.*\b(ba|da)?sh\b' 2>/dev/null)
+SCRIPTS := $(shell git ls-files -z -- ':!*.rs' 2>/dev/null | xargs -0 grep -lE '^\#!.*\b(ba|da)?sh\b' 2>/dev/null)
 
 .PHONY: help build rehearse rehearse-down test check unit lab-test fuzz vagrant-check bench install prerequisites test-prerequisites schemas
 

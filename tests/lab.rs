@@ -1,6 +1,6 @@
 //! The four-host container lab: real sshd, sudo, systemd, firewalld, yum, Docker and registry.
 //!
-//! Run by `make lab-test` (it needs root or a docker socket, and minutes): `cargo test --release --test lab -- --ignored --nocapture`.
+//! Run by `make lab-test` (it needs root or a docker socket, and minutes): `cargo test --test lab -- --ignored --nocapture`.
 //! The lab is a copy of the rehearsal on a network of its own, so it leaves a running rehearsal alone. The stages share
 //! one lab and run in order, as each needs what the one before built.
 

@@ -1,6 +1,6 @@
 //! Secrets on the container lab: none of them shows up anywhere, and a new one changes what depends on it and nothing else.
 //!
-//! Run by `make lab-test`: `cargo test --release --test secrets_lab -- --ignored --nocapture`. The stages share one lab.
+//! Run by `make lab-test`: `cargo test --test secrets_lab -- --ignored --nocapture`. The stages share one lab.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests may panic")]
 

@@ -177,7 +177,7 @@ fn in_time(parser: &std::sync::Arc<Parser>, shape: &str, bytes: Vec<u8>) -> Resu
     }
 }
 
-/// A megabyte; a quarter of it in debug builds, which take minutes otherwise (tests/lab/one runs the whole).
+/// A megabyte; a quarter of it in debug builds, which take minutes otherwise.
 #[test]
 fn a_megabyte_of_anything_ends() {
     let size = if cfg!(debug_assertions) { 1 << 18 } else { 1 << 20 };
