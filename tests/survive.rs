@@ -348,14 +348,13 @@ fn rebooted_before_the_confirmation(lab: &Project) {
     nothing_left(lab);
 }
 
-/// A policy that lets the operator no longer in, on one host of four.
+/// A policy that lets the operator no longer in: another address is the operators'.
 fn locked_out(lab: &Project) {
     let before = zone(lab, "app");
     let good_inventory = std::fs::read_to_string(lab.inventory()).unwrap();
-    lab.edit_inventory("{to: all, port: 22/tcp, from: [operators]", "{to: [deploy, registry, gitlab], port: 22/tcp, from: [operators]");
-    lab.on("deploy", "sed -i '$d' /etc/chrony.conf");
+    lab.edit_inventory("operators: [10.92.0.1/32]", "operators: [10.92.0.77/32]");
     let started = Instant::now();
-    let (exit, events) = lab.events(&quick(&["bootstrap", "-e", &bound()]));
+    let (exit, events) = lab.events(&quick(&["bootstrap", "--host", "app", "-e", &bound()]));
     assert_eq!(exit, 1);
     let failed = of_kind(&events, "role_failed");
     assert_eq!(failed.len(), 1, "{failed:#?}");
@@ -363,9 +362,6 @@ fn locked_out(lab: &Project) {
     assert!(failed[0]["error"].as_str().unwrap().contains("afterwards no new login was possible"), "{failed:#?}");
     let hint = format!("the host puts the old state back by itself, {BOUND} s after the change");
     assert!(failed[0]["hint"].as_str().unwrap().contains(&hint), "{failed:#?}");
-    assert!(changes(&events).contains("deploy: file /etc/chrony.conf"), "the other hosts finish");
-    let summary = of_kind(&events, "run_done")[0];
-    assert!(summary["hosts"][0]["changed"].as_u64().unwrap() >= 1, "{summary:#}");
     std::fs::write(lab.inventory(), good_inventory).unwrap();
     let deadline = started + Duration::from_secs(BOUND + 60);
     while zone(lab, "app") != before {

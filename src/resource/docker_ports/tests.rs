@@ -236,7 +236,8 @@ fn scratch_host() {
     }
     // one flow less: it is gone at runtime, too
     let none = super::Spec { allow: vec![], ..policy() };
-    assert_eq!(plan(&none).len(), 1);
+    let found = plan(&none);
+    assert_eq!(found.len(), 1, "{found:?}");
     repair(&none);
     ok("systemctl restart docker; sleep 1");
     assert_eq!(plan(&none), [""; 0]);
