@@ -34,8 +34,8 @@ pub fn run(app: &App, program: &str) -> Result<String, String> {
     Ok(said)
 }
 
-/// The role's definitions. A test compares them with templates/gitlab/rails.rb.
-pub const PRELUDE: &str = include_str!("../../../../templates/gitlab/rails.rb");
+/// The role's definitions.
+pub const PRELUDE: &str = include_str!("../../../../templates/gitlab/rails.rb.tera");
 
 fn token(app: &App, user: &str, name: &str, value: &str, scopes: &str) -> Result<(), String> {
     if value.len() < 20 {
