@@ -19,29 +19,37 @@ const SECONDS: (u32, u32) = (10, 120);
 /// What is left of a path segment as it is.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// Prints one field of the outermost object of a JSON text, or of the first one in a list: the digits of a number, or the
-/// inside of a string.
-const FIELD: &str = r#"poclab_field() {
-  awk -v name="$1" '
+/// `poclab_flat` prints the fields of a JSON object, or of each object of a list, as the API wrote them: its number, the name and
+/// the value, with tabs between (raw tabs are in no JSON string). What is inside of a field is left out. `poclab_field NAME` prints one
+/// field of the first object, without quotes. `poclab_has FILE` succeeds when some object has all the fields in the file.
+const FIELDS: &str = r#"poclab_flat() {
+  awk '
     { text = text $0 "\n" }
     END {
       n = length(text); depth = 0; top = (text ~ /^[ \t\n]*\[/) ? 2 : 1
       for (i = 1; i <= n; i++) {
-        c = substr(text, i, 1)
+        c = substr(text, i, 1); word = ""
         if (c == "\"") {
           for (j = i + 1; j <= n && substr(text, j, 1) != "\""; j++) if (substr(text, j, 1) == "\\") j++
-          word = substr(text, i + 1, j - i - 1); i = j
-          if (depth == top && side == "key") key = word
-          else if (depth == top && key == name) { print word; exit }
-        } else if (c == "{" || c == "[") { depth++; if (depth == top) side = "key" }
+          word = substr(text, i, j - i + 1); i = j
+        } else if (c == "{" || c == "[") { depth++; if (depth == top) { side = "key"; item++ } }
         else if (c == "}" || c == "]") depth--
         else if (depth == top && c == ":") side = "value"
         else if (depth == top && c == ",") side = "key"
-        else if (depth == top && side == "value" && key == name && c ~ /[0-9]/) {
-          match(substr(text, i), /^[0-9]+/); print substr(text, i, RLENGTH); exit
+        else if (depth == top && side == "value" && c ~ /[-0-9a-z]/) {
+          match(substr(text, i), /^[-+.0-9A-Za-z]+/); word = substr(text, i, RLENGTH); i += RLENGTH - 1
         }
+        if (word == "" || depth != top) continue
+        if (side == "key") key = word; else printf "%d\t%s\t%s\n", item, key, word
       }
     }'
+}
+poclab_field() { poclab_flat | awk -F '\t' -v key="\"$1\"" '$1 == 1 && $2 == key { gsub(/^"|"$/, "", $3); print $3; exit }'; }
+poclab_has() {
+  poclab_flat | awk '
+    FILENAME != "-" { want[$0]; all++; next }
+    { item = $1; sub(/^[^\t]*\t/, ""); if ($0 in want) found[item]++ }
+    END { for (item in found) if (found[item] == all) exit 0; exit 1 }' "$1" -
 }
 "#;
 
@@ -174,7 +182,7 @@ impl<'a> Requests<'a> {
         let mut requests = Self { spec, script: String::from("set -e\numask 077\n"), stdin: Vec::new() };
         let _ = write!(
             requests.script,
-            "poclab_t=$(mktemp -d {TEMPORARY})\ntrap 'rm -rf \"$poclab_t\"' EXIT\ntrap 'exit 1' HUP INT TERM PIPE\n{FIELD}\
+            "poclab_t=$(mktemp -d {TEMPORARY})\ntrap 'rm -rf \"$poclab_t\"' EXIT\ntrap 'exit 1' HUP INT TERM PIPE\n{FIELDS}\
              poclab_call() {{\n  poclab_m=$1 poclab_p=$2 poclab_b=$3\n  poclab_until=$(($(date +%s) + {patience}))\n  while :; do\n    \
              set --\n    [ -z \"$poclab_b\" ] || set -- -H 'Content-Type: application/json' --data-binary \"@$poclab_t/$poclab_b\"\n    \
              poclab_s=$(curl -q -K \"$poclab_t/config\" -X \"$poclab_m\" \"$@\" -o \"$poclab_t/answer\" -w '%{{http_code}}' {url}\"$poclab_p\" 2>\"$poclab_t/err\") || poclab_s=000\n    \
@@ -203,7 +211,18 @@ impl<'a> Requests<'a> {
     fn create(&mut self) {
         let Some(create) = &self.spec.create else { return };
         self.body(create.body.as_ref());
+        let matching: String = self.spec.matching.iter().map(|(field, value)| format!("{}\t{value}\n", Value::String(field.clone()))).collect();
+        self.take("match", &matching);
         self.script.push_str("exec </dev/null\n");
+        if let Some(list) = &self.spec.list {
+            // Where nothing but a look prevents it, it must not be made twice.
+            let _ = write!(
+                self.script,
+                "poclab_call GET {} ''\nif poclab_has \"$poclab_t/match\" <\"$poclab_t/answer\"; then\n  \
+                 echo 'it was created by something else since it was looked at: run again' >&2\n  exit 1\nfi\n",
+                quote(list)
+            );
+        }
         for (field, number) in &create.numbers {
             let key = Value::String(field.clone()).to_string();
             let (path, name) = (quote(&number.read), quote(&number.field));

@@ -138,8 +138,8 @@ impl Config {
             Some(list) => serde_json::from_value(list.clone()).map_err(|_| refused("gitlab_rails['monitoring_whitelist'] must be a list".to_owned()))?,
         };
         let root_password = text("gitlab_rails", "initial_root_password")?;
-        values.remove(&vec!["gitlab_rails".to_owned(), "initial_root_password".to_owned()]);
-        let rest: String = values.iter().map(|(key, value)| format!("{} {value}\n", key.join("."))).collect();
+        // The password is used once and kept nowhere.
+        let rest: String = values.iter().filter(|(key, _)| key.last().is_none_or(|name| name != "initial_root_password")).map(|(key, value)| format!("{} {value}\n", key.join("."))).collect();
         Ok(Self {
             certificate: pem("ssl_certificate", "crt")?,
             key: pem("ssl_certificate_key", "key")?,

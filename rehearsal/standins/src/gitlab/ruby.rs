@@ -178,7 +178,7 @@ mod tests {
             ("\na['b'] = 'c", "line 2: a string without an end"),
             ("a['b'] 'c'", "= is expected"),
             ("a[b] = 1", "a name in quotes"),
-            ("a['b'] = [1, 2", "a value is expected"),
+            ("a['b'] = [1, 2", "] is expected"),
             ("a['b'] = \"#{x}\"", "is not read here"),
             ("exec `x`", "is not read here"),
         ] {

@@ -156,7 +156,9 @@ fn delete(call: &Call<'_>, id: &str) -> Answer {
         state.projects.retain(|known| known.id != project.id);
         state.hooks.retain(|hook| hook.project != project.id);
         state.statuses.retain(|status| status.project != project.id);
-        state.keys.iter_mut().for_each(|key| drop(key.projects.remove(&project.id)));
+        state.keys.iter_mut().for_each(|key| {
+            key.projects.remove(&project.id);
+        });
         state.keys.retain(|key| !key.projects.is_empty());
     });
     gone.map_err(broken)?;
@@ -287,7 +289,9 @@ fn deploy_keys(call: &Call<'_>, project: &Project, words: &[&str]) -> Answer {
         ("DELETE", [id]) => {
             let key = here(id)?;
             let gone = call.app.store.change(|state| {
-                state.keys.iter_mut().filter(|known| known.id == key.id).for_each(|key| drop(key.projects.remove(&project.id)));
+                state.keys.iter_mut().filter(|known| known.id == key.id).for_each(|key| {
+            key.projects.remove(&project.id);
+        });
                 state.keys.retain(|key| !key.projects.is_empty());
             });
             gone.map_err(broken)?;

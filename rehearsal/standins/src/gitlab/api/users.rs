@@ -33,8 +33,12 @@ pub fn handle(call: &Call<'_>, words: &[&str]) -> Answer {
             let gone = call.app.store.change(|state| {
                 state.users.retain(|known| known.id != user.id);
                 state.tokens.retain(|token| token.user != user.id);
-                state.groups.iter_mut().for_each(|group| drop(group.members.remove(&user.id)));
-                state.projects.iter_mut().for_each(|project| drop(project.members.remove(&user.id)));
+                state.groups.iter_mut().for_each(|group| {
+                    group.members.remove(&user.id);
+                });
+                state.projects.iter_mut().for_each(|project| {
+                    project.members.remove(&user.id);
+                });
             });
             gone.map_err(broken)?;
             no_content()
