@@ -104,13 +104,13 @@ pub(super) fn observe(specs: &[&Spec]) -> String {
         let there = api.installed.as_ref().map_or_else(|| "command -v curl >/dev/null 2>&1".to_owned(), |path| format!("[ -e {} ]", quote(path)));
         let _ = write!(
             s,
-            "if {there}; then\n  curl -q -K - >codes 2>err <<'{mark}'\n{asked}{mark}\n  \
+            "poclab_all='{all}'\nif {there}; then\n  curl -q -K - >codes 2>err <<'{mark}'\n{asked}{mark}\n  \
              poclab_why=$(tail -n 1 err)\n  \
              # shellcheck disable=SC2046\n  set -- $(cat codes)\n  \
-             for poclab_i in {all}; do\n    [ -e \"$poclab_i\" ] || : >\"$poclab_i\"\n    \
+             for poclab_i in $poclab_all; do\n    [ -e \"$poclab_i\" ] || : >\"$poclab_i\"\n    \
              case ${{1:-000}} in\n    000) printf 'silent %s %s\\n' \"$poclab_i\" \"$poclab_why\" ;;\n    \
              *) echo \"api $poclab_i $1 $(wc -c <\"$poclab_i\")\"; cat \"$poclab_i\"; echo ;;\n    esac\n    \
-             [ $# -eq 0 ] || shift\n  done\nelse\n  for poclab_i in {all}; do echo \"absent $poclab_i\"; done\nfi\n"
+             [ $# -eq 0 ] || shift\n  done\nelse\n  for poclab_i in $poclab_all; do echo \"absent $poclab_i\"; done\nfi\n"
         );
     }
     s
