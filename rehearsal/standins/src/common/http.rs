@@ -113,11 +113,13 @@ pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, handler: Han
         };
         let (tls, handler) = (tls.clone(), handler.clone());
         tokio::spawn(async move {
+            // An address of the older family looks like one of the newer where both are served.
+            let peer = peer.ip().to_canonical();
             match tls {
-                None => connection(stream, peer.ip(), handler).await,
+                None => connection(stream, peer, handler).await,
                 Some(tls) => {
                     if let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_secs(10), tls.accept(stream)).await {
-                        connection(stream, peer.ip(), handler).await;
+                        connection(stream, peer, handler).await;
                     }
                 }
             }
