@@ -13,8 +13,7 @@ use container_lab::{Project, changes, of_kind, set};
 use serde_json::Value;
 
 const HOSTS: [&str; 2] = ["gitlab", "deploy"];
-const NARROW: [&str; 10] =
-    ["--host", "gitlab", "--host", "deploy", "--role", "base", "--role", "firewall", "--role", "gitlab"];
+const NARROW: [&str; 10] = ["--host", "gitlab", "--host", "deploy", "--role", "base", "--role", "firewall", "--role", "gitlab"];
 const PROJECT: &str = "/projects/pozos%2Fstudent_list";
 
 struct Lab {
@@ -86,7 +85,10 @@ fn bootstrap_sets_up_and_verifies(lab: &mut Lab) {
     assert_eq!(lab.api("GET", &format!("{PROJECT}/repository/commits"), "").as_array().unwrap().len(), 1);
     // No secret is in a file that others may read.
     for name in ["gitlab_root", "gitlab_developer", "gitlab_api", "gitlab_status_token", "gitlab_hook"] {
-        let find = format!("find /etc/gitlab /var/lib/poclab /var/opt/gitlab /tmp -type f -perm -o=r -exec grep -lF '{}' {{}} +; true", lab.secret(name));
+        let find = format!(
+            "find /etc/gitlab /var/lib/poclab /var/opt/gitlab /tmp -type f -perm -o=r -exec grep -lF '{}' {{}} +; true",
+            lab.secret(name)
+        );
         assert_eq!(lab.project.on("gitlab", &find), "", "{name}");
     }
 }
@@ -210,7 +212,8 @@ fn a_rotated_password_and_token_replace_the_old_ones(lab: &Lab) {
         assert!(lab.project.poclab(&["secrets", "rotate", name]).status.success());
     }
     let (exit, events) = lab.run(&["plan"], &[]);
-    let expected = set(&["gitlab: command password of developer", "gitlab: command API token of jenkins", "gitlab: api_object hook of student_list"]);
+    let expected =
+        set(&["gitlab: command password of developer", "gitlab: command API token of jenkins", "gitlab: api_object hook of student_list"]);
     assert_eq!((exit, changes(&events)), (2, expected));
     assert_eq!(lab.bootstrap().0, 0);
     let tokens = lab.api("GET", "/personal_access_tokens?per_page=100", "");

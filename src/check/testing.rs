@@ -155,7 +155,8 @@ fn serve(tls: impl Read + Write, answer: &dyn Fn(&Asked) -> Answer) -> Option<()
     let mut line = String::new();
     tls.read_line(&mut line).ok()?;
     let mut words = line.split_whitespace();
-    let mut asked = Asked { method: words.next()?.to_owned(), path: words.next()?.to_owned(), authorization: String::new(), token: String::new() };
+    let mut asked =
+        Asked { method: words.next()?.to_owned(), path: words.next()?.to_owned(), authorization: String::new(), token: String::new() };
     loop {
         let mut header = String::new();
         tls.read_line(&mut header).ok()?;

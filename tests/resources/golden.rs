@@ -84,7 +84,12 @@ fn cases() -> Vec<Case> {
         case("selinux-lax", "selinux", json!([{"state": "enforcing"}]), "kernel 0\nconfig permissive\n"),
         case("selinux-off", "selinux", json!([{"state": "enforcing"}]), "kernel none\n"),
         case("api_object-create", "api_object", json!([hook]), "api 0 200 2\n[]\n"),
-        case("api_object-change", "api_object", json!([hook]), "api 0 200 54\n[{\"id\": 7, \"url\": \"https://h/x\", \"push_events\": false}]\n"),
+        case(
+            "api_object-change",
+            "api_object",
+            json!([hook]),
+            "api 0 200 55\n[{\"id\": 7, \"url\": \"https://h/x\", \"push_events\": false}]\n",
+        ),
         case(
             "command",
             "command",

@@ -161,7 +161,8 @@ impl Api<'_> {
         let here = |hook: &&Value| hook.get("url").and_then(Value::as_str) == Some(&self.spec.hook_url);
         let found: Vec<&Value> = hooks.as_array().into_iter().flatten().filter(here).collect();
         let [hook] = found.as_slice() else { return Err(format!("{} hooks to {}, must be one", found.len(), self.spec.hook_url)) };
-        for (field, want) in [("push_events", json!(true)), ("enable_ssl_verification", json!(true)), ("alert_status", json!("executable"))] {
+        for (field, want) in [("push_events", json!(true)), ("enable_ssl_verification", json!(true)), ("alert_status", json!("executable"))]
+        {
             let have = hook.get(field).cloned().unwrap_or_default();
             if have != want {
                 return Err(format!("the hook's {field} is {have}, must be {want}"));
@@ -173,7 +174,8 @@ impl Api<'_> {
     /// GitLab's own address is as good as any: nothing in the lab but Jenkins may be asked for anything.
     fn other_hook(&self) -> Result<String, String> {
         let path = format!("/api/v4{}/hooks", self.project());
-        let body = json!({"url": format!("https://{}:{}/poclab-control", self.spec.address, self.spec.port), "push_events": false}).to_string();
+        let body =
+            json!({"url": format!("https://{}:{}/poclab-control", self.spec.address, self.spec.port), "push_events": false}).to_string();
         let request = self.request(Method::POST, &path).header("PRIVATE-TOKEN", self.spec.token.expose());
         let answer = Self::send(request.header("Content-Type", "application/json").body(body))?;
         if answer.status == 201

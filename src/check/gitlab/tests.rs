@@ -52,8 +52,12 @@ fn answer(fault: Fault, asked: &Asked) -> (u16, &'static str) {
             (if login || (fault == Fault::Public && asked.authorization.is_empty()) { 200 } else { 401 }, "")
         }
         (_, Some(_)) if !known => (401, r#"{"message":"401 Unauthorized"}"#),
-        ("GET", Some("/version")) => (200, if fault == Fault::OtherVersion { r#"{"version":"16.0.1"}"# } else { r#"{"version":"17.7.7"}"# }),
-        ("GET", Some("/user")) => (200, if jenkins && fault != Fault::OtherUser { r#"{"username":"jenkins"}"# } else { r#"{"username":"root"}"# }),
+        ("GET", Some("/version")) => {
+            (200, if fault == Fault::OtherVersion { r#"{"version":"16.0.1"}"# } else { r#"{"version":"17.7.7"}"# })
+        }
+        ("GET", Some("/user")) => {
+            (200, if jenkins && fault != Fault::OtherUser { r#"{"username":"jenkins"}"# } else { r#"{"username":"root"}"# })
+        }
         ("GET", Some("/application/settings")) if admin || fault == Fault::JenkinsIsAdmin => {
             (200, if fault == Fault::SignupOpen { r#"{"signup_enabled":true}"# } else { r#"{"signup_enabled":false}"# })
         }
@@ -72,7 +76,9 @@ fn answer(fault: Fault, asked: &Asked) -> (u16, &'static str) {
             Fault::ForcePush => (200, r#"{"name":"main","allow_force_push":true}"#),
             _ => (200, r#"{"name":"main","allow_force_push":false}"#),
         },
-        ("DELETE", Some("/projects/pozos%2Fstudent%5Flist/repository/branches/main")) => (if fault == Fault::BranchDeleted { 204 } else { 405 }, ""),
+        ("DELETE", Some("/projects/pozos%2Fstudent%5Flist/repository/branches/main")) => {
+            (if fault == Fault::BranchDeleted { 204 } else { 405 }, "")
+        }
         ("GET", Some("/projects/pozos%2Fstudent%5Flist/deploy_keys?per_page=100")) => match fault {
             Fault::KeyMayPush => (200, r#"[{"title":"jenkins","can_push":false},{"title":"other","can_push":true}]"#),
             Fault::NoKey => (200, "[]"),
@@ -83,7 +89,8 @@ fn answer(fault: Fault, asked: &Asked) -> (u16, &'static str) {
 }
 
 const ONE: &str = r#"[{"url":"https://other"},{"url":"https://deploy.lab.example:8080/project/student_list","push_events":true,"enable_ssl_verification":true,"alert_status":"executable"}]"#;
-const TWO: &str = r#"[{"url":"https://deploy.lab.example:8080/project/student_list"},{"url":"https://deploy.lab.example:8080/project/student_list"}]"#;
+const TWO: &str =
+    r#"[{"url":"https://deploy.lab.example:8080/project/student_list"},{"url":"https://deploy.lab.example:8080/project/student_list"}]"#;
 const DISABLED: &str = r#"[{"url":"https://deploy.lab.example:8080/project/student_list","push_events":true,"enable_ssl_verification":true,"alert_status":"disabled"}]"#;
 const WITHOUT_TLS: &str = r#"[{"url":"https://deploy.lab.example:8080/project/student_list","push_events":true,"enable_ssl_verification":false,"alert_status":"executable"}]"#;
 

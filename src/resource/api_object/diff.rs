@@ -37,7 +37,8 @@ impl Spec {
                 let all = items.len();
                 let wanted = Value::Object(self.matching.clone());
                 let matches = items.into_iter().filter(|item| differences("", &wanted, item).is_empty());
-                let objects: Vec<_> = matches.filter_map(|item| if let Value::Object(object) = item { Some(object) } else { None }).collect();
+                let objects: Vec<_> =
+                    matches.filter_map(|item| if let Value::Object(object) = item { Some(object) } else { None }).collect();
                 if objects.is_empty() && all >= PAGE {
                     return Err(format!("GET {path} answered {all} objects, and it may be on a later page: narrow the path"));
                 }

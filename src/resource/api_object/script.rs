@@ -78,7 +78,9 @@ fn kept_file(spec: &Spec) -> String {
 
 /// The fragment that looks: one curl per API.
 pub(super) fn observe(specs: &[&Spec]) -> String {
-    let mut s = format!("poclab_t=$(mktemp -d {TEMPORARY}) || exit 1\ntrap 'rm -rf \"$poclab_t\"' EXIT\ntrap 'exit 1' HUP INT TERM PIPE\ncd \"$poclab_t\" || exit 1\n");
+    let mut s = format!(
+        "poclab_t=$(mktemp -d {TEMPORARY}) || exit 1\ntrap 'rm -rf \"$poclab_t\"' EXIT\ntrap 'exit 1' HUP INT TERM PIPE\ncd \"$poclab_t\" || exit 1\n"
+    );
     for (index, spec) in specs.iter().enumerate().filter(|(_, spec)| !spec.write_only.is_empty()) {
         let file = kept_file(spec);
         let _ = writeln!(s, "if [ -e {file} ]; then printf 'kept {index} %s\\n' \"$(head -n 1 {file})\"; fi");
@@ -101,7 +103,8 @@ pub(super) fn observe(specs: &[&Spec]) -> String {
         let mark = format!("POCLAB_{}", &sha256(asked.as_bytes())[..16]);
         let all: Vec<String> = members.iter().map(ToString::to_string).collect();
         let all = all.join(" ");
-        let there = api.installed.as_ref().map_or_else(|| "command -v curl >/dev/null 2>&1".to_owned(), |path| format!("[ -e {} ]", quote(path)));
+        let there =
+            api.installed.as_ref().map_or_else(|| "command -v curl >/dev/null 2>&1".to_owned(), |path| format!("[ -e {} ]", quote(path)));
         let _ = write!(
             s,
             "poclab_all='{all}'\nif {there}; then\n  curl -q -K - >codes 2>err <<'{mark}'\n{asked}{mark}\n  \
@@ -211,7 +214,8 @@ impl<'a> Requests<'a> {
     fn create(&mut self) {
         let Some(create) = &self.spec.create else { return };
         self.body(create.body.as_ref());
-        let matching: String = self.spec.matching.iter().map(|(field, value)| format!("{}\t{value}\n", Value::String(field.clone()))).collect();
+        let matching: String =
+            self.spec.matching.iter().map(|(field, value)| format!("{}\t{value}\n", Value::String(field.clone()))).collect();
         self.take("match", &matching);
         self.script.push_str("exec </dev/null\n");
         if let Some(list) = &self.spec.list {

@@ -124,7 +124,10 @@ fn scripts_are_clean_and_secrets_are_in_no_argument() {
             assert!(!action.script.contains("hunter22") && !action.script.contains("tttt"), "{}", action.script);
             let Some(crate::base::Payload::Bytes(bytes)) = &action.stdin else { panic!("no stdin") };
             let text = String::from_utf8_lossy(bytes);
-            assert!(text.contains("header = \"PRIVATE-TOKEN: hunter22hunter22\"") && text.contains(r#""token":"tttttttttttttttt""#), "{text}");
+            assert!(
+                text.contains("header = \"PRIVATE-TOKEN: hunter22hunter22\"") && text.contains(r#""token":"tttttttttttttttt""#),
+                "{text}"
+            );
         }
     }
     let seen = see(&other, &answer(200, "{}")).unwrap();

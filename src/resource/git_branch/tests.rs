@@ -46,7 +46,8 @@ fn an_archive_is_the_same_every_time_and_holds_what_git_takes() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     };
-    for (name, text) in [(".gitignore", "*.pyc\n"), ("a.py", "a"), ("a.pyc", "no"), ("ci/b", "b"), (".git/config", "no"), (".hidden", "h")] {
+    for (name, text) in [(".gitignore", "*.pyc\n"), ("a.py", "a"), ("a.pyc", "no"), ("ci/b", "b"), (".git/config", "no"), (".hidden", "h")]
+    {
         write(name, text);
     }
     let bytes = folder::pack(folder.path()).unwrap();
@@ -65,7 +66,17 @@ fn mistakes_are_refused() {
         serde_json::from_value::<Spec>(json).unwrap().check()
     };
     assert_eq!(with("message", "m"), Vec::<String>::new());
-    for (field, value) in [("url", "http://h/p"), ("url", "https://u:p@h/p"), ("branch", "-x"), ("branch", "a..b"), ("author", "me"), ("message", " "), ("user", "a b"), ("password", "a\nb"), ("git", "bin/git")] {
+    for (field, value) in [
+        ("url", "http://h/p"),
+        ("url", "https://u:p@h/p"),
+        ("branch", "-x"),
+        ("branch", "a..b"),
+        ("author", "me"),
+        ("message", " "),
+        ("user", "a b"),
+        ("password", "a\nb"),
+        ("git", "bin/git"),
+    ] {
         assert_eq!(with(field, value).len(), 1, "{field} {value}");
     }
 }

@@ -47,7 +47,8 @@ fn invalid(why: &str) -> Response {
 /// Who asks the API; an answer when it must be refused. `None`: nobody in particular.
 pub fn of_api(app: &App, request: &Request) -> Result<Option<Identity>, Response> {
     let bearer = request.header("authorization").strip_prefix("Bearer ").unwrap_or_default();
-    let by_query = form_urlencoded::parse(request.query.as_bytes()).find(|(key, _)| key == "private_token").map(|(_, value)| value.into_owned());
+    let by_query =
+        form_urlencoded::parse(request.query.as_bytes()).find(|(key, _)| key == "private_token").map(|(_, value)| value.into_owned());
     let token = [request.header("private-token"), bearer].into_iter().find(|text| !text.is_empty()).map(str::to_owned).or(by_query);
     let Some(token) = token else { return Ok(None) };
     let identity = app.store.read(|state| by_token(state, &token))?;
@@ -126,9 +127,9 @@ pub fn reads_code(state: &State, user: Option<&User>, project: &Project) -> bool
 pub fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
-        Some((head, tail)) => {
-            name.strip_prefix(head).is_some_and(|rest| (0..=rest.len()).filter(|at| rest.is_char_boundary(*at)).any(|at| matches(tail, &rest[at..])))
-        }
+        Some((head, tail)) => name
+            .strip_prefix(head)
+            .is_some_and(|rest| (0..=rest.len()).filter(|at| rest.is_char_boundary(*at)).any(|at| matches(tail, &rest[at..]))),
     }
 }
 
@@ -164,7 +165,9 @@ pub fn refuses(state: &State, user: &User, project: &Project, change: &RefChange
     if none(&change.new) {
         return Some(match level >= MAINTAINER {
             true => "You can only delete protected branches using the web interface.",
-            false => "You are not allowed to delete protected branches from this project. Only a project maintainer or owner can delete a protected branch.",
+            false => {
+                "You are not allowed to delete protected branches from this project. Only a project maintainer or owner can delete a protected branch."
+            }
         });
     }
     if change.forced && !rules.iter().any(|rule| rule.force) {

@@ -75,7 +75,8 @@ impl App {
     /// Reads the configuration that `reconfigure` wrote, and the state.
     pub fn open(paths: Paths, jobs: Sender<Job>) -> io::Result<Self> {
         let file = paths.own("config.json");
-        let config = serde_json::from_slice(&std::fs::read(&file)?).map_err(|why| io::Error::other(format!("{}: {why}", file.display())))?;
+        let config =
+            serde_json::from_slice(&std::fs::read(&file)?).map_err(|why| io::Error::other(format!("{}: {why}", file.display())))?;
         let store = Store::open(&paths.own("state.json"))?;
         Ok(Self { paths, config, store, jobs: Mutex::new(jobs), started: Instant::now() })
     }

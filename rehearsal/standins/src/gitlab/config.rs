@@ -103,13 +103,20 @@ impl Config {
             let known = match setting.key.as_slice() {
                 [word] => word == "external_url",
                 [top, key, ..] => match KNOWN.iter().find(|(known, _)| known == top) {
-                    None => return Err(refused(format!("line {line}: undefined method '{top}' (rehearsal: not a key of the 17.7 template that is known here)"))),
+                    None => {
+                        return Err(refused(format!(
+                            "line {line}: undefined method '{top}' (rehearsal: not a key of the 17.7 template that is known here)"
+                        )));
+                    }
                     Some((_, keys)) => keys.contains(&key.as_str()),
                 },
                 [] => false,
             };
             if !known {
-                return Err(refused(format!("line {line}: {} is not a key of the 17.7 template that is known here (rehearsal)", setting.key.join("."))));
+                return Err(refused(format!(
+                    "line {line}: {} is not a key of the 17.7 template that is known here (rehearsal)",
+                    setting.key.join(".")
+                )));
             }
             values.insert(setting.key, setting.value);
         }
@@ -124,7 +131,8 @@ impl Config {
             Some(Value::Bool(flag)) => Ok(*flag),
             Some(other) => Err(refused(format!("{top}['{key}'] must be true or false, not {other}"))),
         };
-        let external_url = values.get(&vec!["external_url".to_owned()]).and_then(Value::as_str).unwrap_or_default().trim_end_matches('/').to_owned();
+        let external_url =
+            values.get(&vec!["external_url".to_owned()]).and_then(Value::as_str).unwrap_or_default().trim_end_matches('/').to_owned();
         if !external_url.starts_with("https://") {
             return Err(refused("external_url must be an https:// address (rehearsal: nothing else is served here)".to_owned()));
         }
@@ -135,11 +143,16 @@ impl Config {
         let pem = |key: &str, end: &str| Ok::<_, String>(text("nginx", key)?.unwrap_or_else(|| format!("/etc/gitlab/ssl/{host}.{end}")));
         let monitoring = match get("gitlab_rails", "monitoring_whitelist") {
             None => vec!["127.0.0.0/8".to_owned(), "::1/128".to_owned()],
-            Some(list) => serde_json::from_value(list.clone()).map_err(|_| refused("gitlab_rails['monitoring_whitelist'] must be a list".to_owned()))?,
+            Some(list) => serde_json::from_value(list.clone())
+                .map_err(|_| refused("gitlab_rails['monitoring_whitelist'] must be a list".to_owned()))?,
         };
         let root_password = text("gitlab_rails", "initial_root_password")?;
         // The password is used once and kept nowhere.
-        let rest: String = values.iter().filter(|(key, _)| key.last().is_none_or(|name| name != "initial_root_password")).map(|(key, value)| format!("{} {value}\n", key.join("."))).collect();
+        let rest: String = values
+            .iter()
+            .filter(|(key, _)| key.last().is_none_or(|name| name != "initial_root_password"))
+            .map(|(key, value)| format!("{} {value}\n", key.join(".")))
+            .collect();
         Ok(Self {
             certificate: pem("ssl_certificate", "crt")?,
             key: pem("ssl_certificate_key", "key")?,
@@ -168,7 +181,8 @@ pub fn in_networks(address: IpAddr, networks: &[String]) -> bool {
 
 /// Why GitLab does not take a password; `None` when it does.
 pub fn weak(password: &str, username: &str) -> Option<&'static str> {
-    const COMMON: &[&str] = &["password", "12345678", "gitlab", "qwerty", "letmein", "admin", "changeme", "11111111", "iloveyou", "welcome"];
+    const COMMON: &[&str] =
+        &["password", "12345678", "gitlab", "qwerty", "letmein", "admin", "changeme", "11111111", "iloveyou", "welcome"];
     let lower = password.to_lowercase();
     if password.chars().count() < 8 {
         return Some("is too short (minimum is 8 characters)");
@@ -184,7 +198,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    const GOOD: &str = "external_url 'https://gitlab.lab.example'\nletsencrypt['enable'] = false\ngitlab_rails['initial_root_password'] = 'x1'\n";
+    const GOOD: &str =
+        "external_url 'https://gitlab.lab.example'\nletsencrypt['enable'] = false\ngitlab_rails['initial_root_password'] = 'x1'\n";
 
     #[test]
     fn a_good_file_and_its_defaults() {

@@ -46,7 +46,11 @@ pub fn run(paths: &Paths, arguments: &[String]) -> ExitCode {
 
 fn command(program: &str, arguments: &[&str]) -> Result<(), String> {
     let output = Command::new(program).args(arguments).output().map_err(|why| format!("{program}: {why}"))?;
-    if output.status.success() { Ok(()) } else { Err(format!("{program} {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim())) }
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(format!("{program} {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
+    }
 }
 
 fn systemctl(arguments: &[&str]) -> Result<(), String> {

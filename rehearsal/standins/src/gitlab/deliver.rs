@@ -52,7 +52,11 @@ pub fn push(app: &App, project: &Project, user: &User, change: &RefChange) {
         let filter = hook.fields.get("push_events_branch_filter").and_then(Value::as_str).unwrap_or_default();
         let here = hook.project == project.id && hook.alert_status != "disabled";
         let awake = hook.disabled_until.is_none_or(|until| until <= OffsetDateTime::now_utc().unix_timestamp());
-        let asked = if trigger == "push_hooks" { flag("push_events") && (filter.is_empty() || matches(filter, branch)) } else { flag("tag_push_events") };
+        let asked = if trigger == "push_hooks" {
+            flag("push_events") && (filter.is_empty() || matches(filter, branch))
+        } else {
+            flag("tag_push_events")
+        };
         here && awake && asked
     };
     let hooks: Vec<u64> = app.store.read(|state| state.hooks.iter().filter(wanted).map(|hook| hook.id).collect());
@@ -74,7 +78,8 @@ pub fn payload(app: &App, project: &Project, user: &User, change: &RefChange) ->
         git::text(app, project.id, &arguments).unwrap_or_default()
     };
     let limit = format!("--max-count={LISTED}");
-    let mut commits: Vec<Value> = if gone { Vec::new() } else { list(&[&limit]).lines().filter_map(|sha| commit(app, project, sha)).collect() };
+    let mut commits: Vec<Value> =
+        if gone { Vec::new() } else { list(&[&limit]).lines().filter_map(|sha| commit(app, project, sha)).collect() };
     commits.reverse();
     let total = if gone { 0 } else { list(&["--count"]).parse().unwrap_or(commits.len()) };
     let tag = change.name.starts_with("refs/tags/");
@@ -107,7 +112,9 @@ fn commit(app: &App, project: &Project, sha: &str) -> Option<Value> {
     let mut parts = text.split('\0');
     let (message, at, name, mail) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let files = git::text(app, project.id, &["show", "--format=", "--name-status", "--no-renames", sha]).unwrap_or_default();
-    let of = |letter: &str| files.lines().filter_map(|line| line.split_once('\t')).filter(|(how, _)| *how == letter).map(|(_, file)| file).collect::<Vec<_>>();
+    let of = |letter: &str| {
+        files.lines().filter_map(|line| line.split_once('\t')).filter(|(how, _)| *how == letter).map(|(_, file)| file).collect::<Vec<_>>()
+    };
     Some(json!({
         "id": sha, "message": message, "title": message.lines().next().unwrap_or_default(), "timestamp": at,
         "url": app.url(&format!("{}/-/commit/{sha}", project.full_path())), "author": {"name": name, "email": mail},
@@ -121,7 +128,9 @@ pub fn blocked(state: &State, url: &str) -> Option<String> {
     if !["http", "https"].contains(&parsed.scheme()) {
         return Some("is blocked: Only allowed schemes are http, https".to_owned());
     }
-    let (Some(host), Some(port)) = (parsed.host_str(), parsed.port_or_known_default()) else { return Some("is blocked: URI is invalid".to_owned()) };
+    let (Some(host), Some(port)) = (parsed.host_str(), parsed.port_or_known_default()) else {
+        return Some("is blocked: URI is invalid".to_owned());
+    };
     // What processes know of the settings: a change takes a while.
     let fresh = state.settings_before.as_ref().filter(|(at, _)| OffsetDateTime::now_utc().unix_timestamp() - at < SETTLED);
     let known = settings(fresh.map_or(&state.settings, |(_, before)| before));
@@ -134,7 +143,9 @@ pub fn blocked(state: &State, url: &str) -> Option<String> {
     };
     let allowed = known.get("outbound_local_requests_whitelist").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     let listed = allowed.into_iter().any(|entry| {
-        entry == host || entry == format!("{host}:{port}") || addresses.iter().any(|ip| entry == format!("{ip}:{port}") || config::in_networks(*ip, &[entry.to_owned()]))
+        entry == host
+            || entry == format!("{host}:{port}")
+            || addresses.iter().any(|ip| entry == format!("{ip}:{port}") || config::in_networks(*ip, &[entry.to_owned()]))
     });
     if listed {
         return None;
@@ -244,11 +255,18 @@ fn send(app: &App, hook: &Hook, job: &Job) -> Result<(u16, Map<String, Value>, S
     }
     let trusted = tls::authorities(&app.paths.at("/etc/gitlab/trusted-certs")).map_err(|why| why.to_string())?;
     let authorities = reqwest::Certificate::from_pem_bundle(trusted.as_bytes()).map_err(|why| why.to_string())?;
-    let builder = reqwest::blocking::Client::builder().tls_built_in_root_certs(false).no_proxy().redirect(reqwest::redirect::Policy::none());
+    let builder =
+        reqwest::blocking::Client::builder().tls_built_in_root_certs(false).no_proxy().redirect(reqwest::redirect::Policy::none());
     let builder = builder.timeout(Duration::from_secs(app.config.webhook_timeout.max(1)));
-    let client = authorities.into_iter().fold(builder, |builder, one| builder.add_root_certificate(one)).build().map_err(|why| chain(&why))?;
+    let client =
+        authorities.into_iter().fold(builder, |builder, one| builder.add_root_certificate(one)).build().map_err(|why| chain(&why))?;
     let mut request = client.post(&hook.url).header("Content-Type", "application/json").header("User-Agent", agent());
-    for (name, value) in [("X-Gitlab-Event", job.event), ("X-Gitlab-Event-UUID", &job.uuid), ("X-Gitlab-Webhook-UUID", &job.uuid), ("X-Gitlab-Instance", &app.config.external_url)] {
+    for (name, value) in [
+        ("X-Gitlab-Event", job.event),
+        ("X-Gitlab-Event-UUID", &job.uuid),
+        ("X-Gitlab-Webhook-UUID", &job.uuid),
+        ("X-Gitlab-Instance", &app.config.external_url),
+    ] {
         request = request.header(name, value);
     }
     if let Some(token) = &hook.token {

@@ -26,7 +26,9 @@ pub fn as_git(app: &App, program: &str) -> Command {
         command.env("POCLAB_GITLAB_ROOT", root);
     }
     // Only root can become somebody else; tests are run by anybody.
-    if let Some((uid, gid)) = account("git") && std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0) {
+    if let Some((uid, gid)) = account("git")
+        && std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0)
+    {
         command.uid(uid).gid(gid);
     }
     command
@@ -99,7 +101,8 @@ fn refuse(status: u16, text: &str) -> Response {
 pub fn handle(app: &App, request: &Request, words: &[&str]) -> Response {
     let (path, service) = match words {
         [path @ .., "info", "refs"] => {
-            let service = form_urlencoded::parse(request.query.as_bytes()).find(|(key, _)| key == "service").map(|(_, value)| value.into_owned());
+            let service =
+                form_urlencoded::parse(request.query.as_bytes()).find(|(key, _)| key == "service").map(|(_, value)| value.into_owned());
             (path, service.unwrap_or_default())
         }
         [path @ .., service] => (path, (*service).to_owned()),

@@ -86,7 +86,9 @@ pub fn pushed(app: &App, actor: &str, project: &str, change: &RefChange) {
             known.last_activity_at = at;
         }
     });
-    if access::none(&change.old) && let Some(branch) = change.name.strip_prefix("refs/heads/") {
+    if access::none(&change.old)
+        && let Some(branch) = change.name.strip_prefix("refs/heads/")
+    {
         api::protect_default(app, &project, branch);
     }
     if let Some(user) = user {
@@ -110,7 +112,9 @@ fn ssh(app: &App, key: &str, command: &str) -> Value {
     let path = path.strip_suffix(".git").unwrap_or(path);
     app.store.read(|state| {
         let Some(project) = state.projects.iter().find(|project| project.full_path() == path) else { return missing() };
-        let Some(may_push) = state.keys.iter().find(|key| key.id == id).and_then(|key| key.projects.get(&project.id)) else { return missing() };
+        let Some(may_push) = state.keys.iter().find(|key| key.id == id).and_then(|key| key.projects.get(&project.id)) else {
+            return missing();
+        };
         if service == "git-receive-pack" && !may_push {
             return refuse("This deploy key does not have write access to this project.");
         }

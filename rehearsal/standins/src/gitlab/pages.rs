@@ -33,7 +33,9 @@ fn missing() -> Response {
 }
 
 fn page(title: &str, body: &str) -> String {
-    format!("<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>{title} · GitLab (rehearsal)</title></head>\n<body>\n{body}<p>GitLab {VERSION}: a stand-in of the poclab rehearsal. There are no pages here; git and the API work.</p>\n</body>\n</html>\n")
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>{title} · GitLab (rehearsal)</title></head>\n<body>\n{body}<p>GitLab {VERSION}: a stand-in of the poclab rehearsal. There are no pages here; git and the API work.</p>\n</body>\n</html>\n"
+    )
 }
 
 /// What a browser may ask for.
@@ -50,7 +52,12 @@ pub fn handle(app: &App, words: &[&str]) -> Response {
         // Without signup there is nothing to fill in.
         ["users", "sign_up"] => to("users/sign_in"),
         [namespace, project] | [namespace, project, "-", ..] => {
-            let known = app.store.read(|state| state.projects.iter().any(|known| known.full_path() == format!("{namespace}/{project}") && known.text("visibility") == "public"));
+            let known = app.store.read(|state| {
+                state
+                    .projects
+                    .iter()
+                    .any(|known| known.full_path() == format!("{namespace}/{project}") && known.text("visibility") == "public")
+            });
             if known { Response::text(200, "text/html; charset=utf-8", page(project, "")) } else { to("users/sign_in") }
         }
         _ => missing(),

@@ -15,9 +15,9 @@ use crate::common::{date, now, sha256};
 /// In front of them the role defines these two in real Ruby; here the definitions must be those of the role, to the byte.
 pub fn run(app: &App, program: &str) -> Result<String, String> {
     let mut said = String::new();
-    let calls = program.strip_prefix(PRELUDE.trim_start()).ok_or(
-        "rehearsal: only the statements of poclab's role gitlab can be run here; their definitions differ from the known ones",
-    )?;
+    let calls = program
+        .strip_prefix(PRELUDE.trim_start())
+        .ok_or("rehearsal: only the statements of poclab's role gitlab can be run here; their definitions differ from the known ones")?;
     for line in calls.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let unknown = || format!("rehearsal: not a statement that can be run here: {}", line.split('(').next().unwrap_or_default());
         let (name, rest) = line.split_once('(').ok_or_else(unknown)?;
@@ -42,13 +42,16 @@ fn token(app: &App, user: &str, name: &str, value: &str, scopes: &str) -> Result
         return Err("Validation failed: Token is too short (minimum is 20 characters)".to_owned());
     }
     let scopes: Vec<String> = scopes.split_whitespace().map(str::to_owned).collect();
-    if scopes.is_empty() || scopes.iter().any(|scope| !["api", "read_api", "read_user", "read_repository", "write_repository"].contains(&scope.as_str())) {
+    if scopes.is_empty()
+        || scopes.iter().any(|scope| !["api", "read_api", "read_user", "read_repository", "write_repository"].contains(&scope.as_str()))
+    {
         return Err("Validation failed: Scopes can only contain available scopes".to_owned());
     }
     let digest = sha256(value.as_bytes());
     let expires_at = date(OffsetDateTime::now_utc() + Duration::days(365));
     let changed = app.store.change(|state| {
-        let user = state.users.iter().find(|known| known.username == user).ok_or("undefined method `personal_access_tokens' for nil:NilClass")?.id;
+        let user =
+            state.users.iter().find(|known| known.username == user).ok_or("undefined method `personal_access_tokens' for nil:NilClass")?.id;
         let found = state.tokens.iter_mut().find(|token| token.digest == digest);
         if let Some(token) = found {
             if token.user != user {

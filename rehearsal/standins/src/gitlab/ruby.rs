@@ -68,7 +68,9 @@ fn tokens(text: &str) -> Result<Vec<(Token, usize)>, String> {
                             Some(next) => text.extend(['\\', next]),
                             None => {}
                         },
-                        Some('#') if c == '"' && chars.peek() == Some(&'{') => return Err(format!("line {line}: #{{}} in a string is not read here")),
+                        Some('#') if c == '"' && chars.peek() == Some(&'{') => {
+                            return Err(format!("line {line}: #{{}} in a string is not read here"));
+                        }
                         Some(next) => {
                             line += usize::from(next == '\n');
                             text.push(next);

@@ -56,7 +56,11 @@ async fn serve_all(app: Arc<App>) -> io::Result<()> {
             return Response::text(404, "text/plain", "not served without TLS\n");
         }
         let query = if request.query.is_empty() { String::new() } else { format!("?{}", request.query) };
-        Response { status: 301, headers: vec![("Location".into(), format!("{}{}{query}", redirect.config.external_url, request.path))], body: Vec::new() }
+        Response {
+            status: 301,
+            headers: vec![("Location".into(), format!("{}{}{query}", redirect.config.external_url, request.path))],
+            body: Vec::new(),
+        }
     });
     tokio::spawn(serve(secure, Some(acceptor), on_web));
     tokio::spawn(serve(plain, None, on_plain));

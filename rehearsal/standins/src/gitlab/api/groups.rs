@@ -11,7 +11,9 @@ use crate::gitlab::state::{Group, Members, State, User};
 pub fn handle(call: &Call<'_>, words: &[&str]) -> Answer {
     match (call.method, words) {
         ("GET", []) => {
-            let groups = call.app.store.read(|state| state.groups.iter().filter(|group| sees(&call.identity.user, group)).map(|group| present(call, group)).collect());
+            let groups = call.app.store.read(|state| {
+                state.groups.iter().filter(|group| sees(&call.identity.user, group)).map(|group| present(call, group)).collect()
+            });
             call.page(groups)
         }
         ("POST", []) => create(call),
@@ -28,7 +30,9 @@ pub fn handle(call: &Call<'_>, words: &[&str]) -> Answer {
         }
         (_, [id, "members", rest @ ..]) => {
             let group = if call.method == "GET" { get(call, id)? } else { owned(call, id)? };
-            members(call, rest, &group.members, |state| state.groups.iter_mut().find(|known| known.id == group.id).map(|group| &mut group.members))
+            members(call, rest, &group.members, |state| {
+                state.groups.iter_mut().find(|known| known.id == group.id).map(|group| &mut group.members)
+            })
         }
         _ => Err(nothing()),
     }
@@ -125,7 +129,9 @@ pub fn members(call: &Call<'_>, words: &[&str], members: &Members, of: impl FnOn
         ("POST", []) => {
             let id = match (call.number("user_id")?, call.text("username")?) {
                 (Some(id), _) => Some(id),
-                (None, Some(name)) => call.app.store.read(|state| state.users.iter().find(|user| user.username == name).map(|user| user.id)),
+                (None, Some(name)) => {
+                    call.app.store.read(|state| state.users.iter().find(|user| user.username == name).map(|user| user.id))
+                }
                 (None, None) => return Err(error(400, "user_id, username are missing, at least one parameter must be provided")),
             };
             let known = id.filter(|id| call.app.store.read(|state| state.users.iter().any(|user| user.id == *id)));

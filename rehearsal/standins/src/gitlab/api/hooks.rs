@@ -27,7 +27,8 @@ pub fn handle(call: &Call<'_>, id: &str, words: &[&str]) -> Answer {
     let project = call.project_as(id, MAINTAINER)?;
     let absent = || message(404, "404 Not found");
     let here = |id: &str| {
-        let found = call.app.store.read(|state| state.hooks.iter().find(|hook| hook.project == project.id && hook.id.to_string() == id).cloned());
+        let found =
+            call.app.store.read(|state| state.hooks.iter().find(|hook| hook.project == project.id && hook.id.to_string() == id).cloned());
         found.ok_or_else(absent)
     };
     match (call.method, words) {
@@ -89,7 +90,8 @@ fn create(call: &Call<'_>, project: &Project) -> Answer {
         let mut all = fields();
         all.extend(given);
         let alert_status = "executable".to_owned();
-        let hook = Hook { id, project: project.id, url, token, fields: all, failures: 0, alert_status, disabled_until: None, created_at: now() };
+        let hook =
+            Hook { id, project: project.id, url, token, fields: all, failures: 0, alert_status, disabled_until: None, created_at: now() };
         state.hooks.push(hook.clone());
         hook
     });
@@ -136,7 +138,10 @@ fn events(call: &Call<'_>, hook: &Hook) -> Answer {
 }
 
 fn resend(call: &Call<'_>, hook: &Hook, event: &str) -> Answer {
-    let found = call.app.store.read(|state| state.deliveries.iter().find(|delivery| delivery.hook == hook.id && delivery.id.to_string() == event).cloned());
+    let found = call
+        .app
+        .store
+        .read(|state| state.deliveries.iter().find(|delivery| delivery.hook == hook.id && delivery.id.to_string() == event).cloned());
     let delivery = found.ok_or_else(|| message(404, "404 Not found"))?;
     let payload = delivery.log.get("request_data").cloned().unwrap_or_default();
     let tag = delivery.log.get("trigger").and_then(Value::as_str) == Some("tag_push_hooks");

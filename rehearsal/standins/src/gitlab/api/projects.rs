@@ -32,7 +32,10 @@ pub fn handle(call: &Call<'_>, words: &[&str]) -> Answer {
     match (call.method, words) {
         ("GET", []) => {
             let user = &call.identity.user;
-            let all: Vec<Project> = call.app.store.read(|state| state.projects.iter().filter(|project| access::sees(state, Some(user), project)).cloned().collect());
+            let all: Vec<Project> = call
+                .app
+                .store
+                .read(|state| state.projects.iter().filter(|project| access::sees(state, Some(user), project)).cloned().collect());
             let search = call.text("search")?.unwrap_or_default();
             call.page(all.iter().filter(|project| project.path.contains(&search)).map(|project| present(call, project)).collect())
         }
@@ -42,7 +45,9 @@ pub fn handle(call: &Call<'_>, words: &[&str]) -> Answer {
         ("DELETE", [id]) => delete(call, id),
         (method, [id, "members", rest @ ..]) => {
             let project = if method == "GET" { call.project(id)?.0 } else { call.project_as(id, MAINTAINER)? };
-            groups::members(call, rest, &project.members, |state| state.projects.iter_mut().find(|known| known.id == project.id).map(|project| &mut project.members))
+            groups::members(call, rest, &project.members, |state| {
+                state.projects.iter_mut().find(|known| known.id == project.id).map(|project| &mut project.members)
+            })
         }
         (_, [id, "protected_branches", rest @ ..]) => protected(call, &call.project_as(id, MAINTAINER)?, rest),
         (_, [id, "deploy_keys", rest @ ..]) => deploy_keys(call, &call.project_as(id, MAINTAINER)?, rest),
@@ -77,10 +82,14 @@ fn given(call: &Call<'_>) -> Result<Map<String, Value>, Response> {
             Value::Bool(_) => call.flag(&name)?.map(Value::Bool),
             _ => call.text(&name)?.map(Value::String),
         };
-        if name == "visibility" && let Some(Value::String(text)) = &value {
+        if name == "visibility"
+            && let Some(Value::String(text)) = &value
+        {
             super::visibility(text)?;
         }
-        if name.ends_with("_access_level") && let Some(Value::String(text)) = &value {
+        if name.ends_with("_access_level")
+            && let Some(Value::String(text)) = &value
+        {
             if !["disabled", "private", "enabled", "public"].contains(&text.as_str()) {
                 return Err(error(400, &format!("{name} does not have a valid value")));
             }
@@ -108,7 +117,10 @@ fn create(call: &Call<'_>) -> Answer {
         }
     };
     if !super::is_path(&path) {
-        return Err(Response::json(400, &json!({"message": {"path": ["can contain only letters, digits, '_', '-' and '.'. Cannot start with '-', end in '.git' or end in '.atom'"]}})));
+        return Err(Response::json(
+            400,
+            &json!({"message": {"path": ["can contain only letters, digits, '_', '-' and '.'. Cannot start with '-', end in '.git' or end in '.atom'"]}}),
+        ));
     }
     let made = call.app.store.change(|state| {
         if state.projects.iter().any(|project| project.namespace == namespace && (project.path == path || project.name == name)) {
@@ -119,7 +131,17 @@ fn create(call: &Call<'_>) -> Answer {
         let mut all = fields();
         all.extend(given);
         let at = now();
-        let project = Project { id, namespace, path, name, fields: all, members: Members::new(), protected: Vec::new(), created_at: at.clone(), last_activity_at: at };
+        let project = Project {
+            id,
+            namespace,
+            path,
+            name,
+            fields: all,
+            members: Members::new(),
+            protected: Vec::new(),
+            created_at: at.clone(),
+            last_activity_at: at,
+        };
         state.projects.push(project.clone());
         Ok(project)
     });
@@ -197,7 +219,8 @@ fn protected(call: &Call<'_>, project: &Project, words: &[&str]) -> Answer {
                 Some(level) if [0, 30, 40, 60].contains(&level) => Ok(level),
                 Some(_) => Err(error(400, &format!("{field} does not have a valid value"))),
             };
-            let (push, merge, force) = (level("push_access_level")?, level("merge_access_level")?, call.flag("allow_force_push")?.unwrap_or(false));
+            let (push, merge, force) =
+                (level("push_access_level")?, level("merge_access_level")?, call.flag("allow_force_push")?.unwrap_or(false));
             if project.protected.iter().any(|rule| rule.name == name) {
                 return Err(message(409, &format!("Protected branch '{name}' already exists")));
             }
@@ -222,7 +245,11 @@ fn protected(call: &Call<'_>, project: &Project, words: &[&str]) -> Answer {
         ("DELETE", [name]) => {
             let id = found(name)?.id;
             let gone = call.app.store.change(|state| {
-                state.projects.iter_mut().filter(|known| known.id == project.id).for_each(|project| project.protected.retain(|rule| rule.id != id));
+                state
+                    .projects
+                    .iter_mut()
+                    .filter(|known| known.id == project.id)
+                    .for_each(|project| project.protected.retain(|rule| rule.id != id));
             });
             gone.map_err(broken)?;
             no_content()
@@ -240,12 +267,16 @@ fn deploy_keys(call: &Call<'_>, project: &Project, words: &[&str]) -> Answer {
     };
     let absent = || message(404, "404 Deploy Key Not Found");
     let here = |id: &str| {
-        let found = call.app.store.read(|state| state.keys.iter().find(|key| key.id.to_string() == id && key.projects.contains_key(&project.id)).cloned());
+        let found = call
+            .app
+            .store
+            .read(|state| state.keys.iter().find(|key| key.id.to_string() == id && key.projects.contains_key(&project.id)).cloned());
         found.ok_or_else(absent)
     };
     match (call.method, words) {
         ("GET", []) => {
-            let keys = call.app.store.read(|state| state.keys.iter().filter(|key| key.projects.contains_key(&project.id)).map(show).collect());
+            let keys =
+                call.app.store.read(|state| state.keys.iter().filter(|key| key.projects.contains_key(&project.id)).map(show).collect());
             call.page(keys)
         }
         ("GET", [id]) => Ok(Response::json(200, &show(&here(id)?))),
@@ -290,8 +321,8 @@ fn deploy_keys(call: &Call<'_>, project: &Project, words: &[&str]) -> Answer {
             let key = here(id)?;
             let gone = call.app.store.change(|state| {
                 state.keys.iter_mut().filter(|known| known.id == key.id).for_each(|key| {
-            key.projects.remove(&project.id);
-        });
+                    key.projects.remove(&project.id);
+                });
                 state.keys.retain(|key| !key.projects.is_empty());
             });
             gone.map_err(broken)?;
@@ -314,4 +345,3 @@ pub fn protect_default(app: &crate::gitlab::app::App, project: &Project, branch:
         }
     });
 }
-

@@ -27,7 +27,8 @@ pub fn handle(call: &Call<'_>, id: &str, words: &[&str]) -> Answer {
         ("DELETE", ["branches", name]) => delete_branch(call, &project, name),
         ("GET", ["commits"]) => commits(call, &project),
         ("POST", ["commits"]) => {
-            let actions: Vec<Action> = serde_json::from_value(call.value("actions").cloned().unwrap_or(Value::Null)).map_err(|_| error(400, "actions is invalid"))?;
+            let actions: Vec<Action> = serde_json::from_value(call.value("actions").cloned().unwrap_or(Value::Null))
+                .map_err(|_| error(400, "actions is invalid"))?;
             commit(call, &project, &actions)
         }
         ("GET", ["commits", sha]) => {
@@ -48,7 +49,13 @@ pub fn handle(call: &Call<'_>, id: &str, words: &[&str]) -> Answer {
                 _ => "delete",
             };
             let content = if action == "delete" { None } else { Some(call.must("content")?) };
-            let action = Action { action: action.into(), file_path: (*path).to_owned(), content, encoding: call.text("encoding")?, execute_filemode: call.flag("execute_filemode")? };
+            let action = Action {
+                action: action.into(),
+                file_path: (*path).to_owned(),
+                content,
+                encoding: call.text("encoding")?,
+                execute_filemode: call.flag("execute_filemode")?,
+            };
             commit(call, &project, &[action])?;
             if call.method == "DELETE" {
                 return no_content();
@@ -108,7 +115,8 @@ fn commits(call: &Call<'_>, project: &Project) -> Answer {
     let list = git::text(call.app, project.id, &["rev-list", "--max-count=1000", &sha]).unwrap_or_default();
     let per_page = call.number("per_page")?.unwrap_or(20).clamp(1, 100) as usize;
     let page = call.number("page")?.unwrap_or(1).max(1) as usize;
-    let shown: Result<Vec<Value>, Response> = list.lines().skip((page - 1) * per_page).take(per_page).map(|sha| show(call, project, sha)).collect();
+    let shown: Result<Vec<Value>, Response> =
+        list.lines().skip((page - 1) * per_page).take(per_page).map(|sha| show(call, project, sha)).collect();
     Ok(Response::json(200, &Value::Array(shown?)))
 }
 
@@ -122,11 +130,14 @@ fn content(call: &Call<'_>, project: &Project, path: &str) -> Result<(String, Ve
 fn file(call: &Call<'_>, project: &Project, path: &str) -> Answer {
     let (sha, bytes) = content(call, project, path)?;
     let mode = git::text(call.app, project.id, &["ls-tree", &sha, "--", path]).unwrap_or_default();
-    Ok(Response::json(200, &json!({
-        "file_name": path.rsplit('/').next(), "file_path": path, "size": bytes.len(), "encoding": "base64", "content": STANDARD.encode(&bytes),
-        "content_sha256": crate::common::sha256(&bytes), "ref": call.text("ref")?.unwrap_or_default(), "commit_id": sha,
-        "execute_filemode": mode.starts_with("100755")
-    })))
+    Ok(Response::json(
+        200,
+        &json!({
+            "file_name": path.rsplit('/').next(), "file_path": path, "size": bytes.len(), "encoding": "base64", "content": STANDARD.encode(&bytes),
+            "content_sha256": crate::common::sha256(&bytes), "ref": call.text("ref")?.unwrap_or_default(), "commit_id": sha,
+            "execute_filemode": mode.starts_with("100755")
+        }),
+    ))
 }
 
 /// One change of a commit.
@@ -150,7 +161,9 @@ fn commit(call: &Call<'_>, project: &Project, actions: &[Action]) -> Answer {
     let name = format!("refs/heads/{branch}");
     let head = git::text(call.app, project.id, &["rev-parse", "-q", "--verify", &name]).ok();
     let parent = match (&head, call.text("start_branch")?) {
-        (Some(_), Some(_)) => return Err(bad(&format!("A branch called '{branch}' already exists. Switch to that branch in order to make changes"))),
+        (Some(_), Some(_)) => {
+            return Err(bad(&format!("A branch called '{branch}' already exists. Switch to that branch in order to make changes")));
+        }
         (Some(head), None) => Some(head.clone()),
         (None, Some(start)) => Some(resolve(call, project, &start)?),
         (None, None) if git::is_empty(call.app, project.id) => None,
@@ -168,9 +181,14 @@ fn commit(call: &Call<'_>, project: &Project, actions: &[Action]) -> Answer {
     let made = tree(call, project, actions, parent.as_deref(), &index.to_string_lossy());
     let _ = std::fs::remove_file(&index);
     let tree = made?;
-    let (author, mail) = (call.text("author_name")?.unwrap_or_else(|| user.name.clone()), call.text("author_email")?.unwrap_or_else(|| user.email.clone()));
-    let environment =
-        [("GIT_AUTHOR_NAME", author.as_str()), ("GIT_AUTHOR_EMAIL", &mail), ("GIT_COMMITTER_NAME", &user.name), ("GIT_COMMITTER_EMAIL", &user.email)];
+    let (author, mail) =
+        (call.text("author_name")?.unwrap_or_else(|| user.name.clone()), call.text("author_email")?.unwrap_or_else(|| user.email.clone()));
+    let environment = [
+        ("GIT_AUTHOR_NAME", author.as_str()),
+        ("GIT_AUTHOR_EMAIL", &mail),
+        ("GIT_COMMITTER_NAME", &user.name),
+        ("GIT_COMMITTER_EMAIL", &user.email),
+    ];
     let mut arguments = vec!["commit-tree", tree.as_str(), "-m", text.as_str()];
     arguments.extend(parent.iter().flat_map(|parent| ["-p", parent.as_str()]));
     let made = git::run(call.app, project.id, &arguments, &environment, b"").map_err(super::broken)?;

@@ -14,7 +14,8 @@ const STATES: &[&str] = &["pending", "running", "success", "failed", "canceled",
 /// The full SHA of a commit.
 pub fn commit(call: &Call<'_>, project: &Project, sha: &str) -> Result<String, Response> {
     let plain = !sha.is_empty() && sha.chars().all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c)) && !sha.starts_with('-');
-    let found = plain.then(|| git::text(call.app, project.id, &["rev-parse", "-q", "--verify", &format!("{sha}^{{commit}}")]).ok()).flatten();
+    let found =
+        plain.then(|| git::text(call.app, project.id, &["rev-parse", "-q", "--verify", &format!("{sha}^{{commit}}")]).ok()).flatten();
     found.ok_or_else(|| message(404, "404 Commit Not Found"))
 }
 
@@ -25,7 +26,8 @@ pub fn list(call: &Call<'_>, id: &str, sha: &str) -> Answer {
     let name = call.text("name")?;
     let all = call.app.store.read(|state| {
         let here = state.statuses.iter().filter(|status| status.project == project.id && status.sha == sha);
-        let named = here.filter(|status| name.as_deref().is_none_or(|name| status.fields.get("name").and_then(Value::as_str) == Some(name)));
+        let named =
+            here.filter(|status| name.as_deref().is_none_or(|name| status.fields.get("name").and_then(Value::as_str) == Some(name)));
         named.map(|status| Value::Object(status.fields.clone())).collect()
     });
     call.page(all)
@@ -94,7 +96,8 @@ pub fn post(call: &Call<'_>, id: &str, sha: &str) -> Answer {
 }
 
 fn branch_of(call: &Call<'_>, project: &Project, sha: &str) -> String {
-    let found = git::text(call.app, project.id, &["for-each-ref", "--format=%(refname:short)", "--contains", sha, "refs/heads"]).unwrap_or_default();
+    let found = git::text(call.app, project.id, &["for-each-ref", "--format=%(refname:short)", "--contains", sha, "refs/heads"])
+        .unwrap_or_default();
     found.lines().next().unwrap_or(project.text("default_branch")).to_owned()
 }
 

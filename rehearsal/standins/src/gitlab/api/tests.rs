@@ -27,7 +27,12 @@ impl Lab {
         let paths = Paths::new(folder.path());
         std::fs::create_dir_all(paths.own("")).unwrap();
         std::fs::create_dir_all(paths.repository(1).parent().unwrap()).unwrap();
-        let config = Config { external_url: "https://gitlab.lab.example".into(), monitoring: vec!["127.0.0.0/8".into()], webhook_timeout: 2, ..Config::default() };
+        let config = Config {
+            external_url: "https://gitlab.lab.example".into(),
+            monitoring: vec!["127.0.0.0/8".into()],
+            webhook_timeout: 2,
+            ..Config::default()
+        };
         std::fs::write(paths.own("config.json"), serde_json::to_vec(&config).unwrap()).unwrap();
         let (sender, jobs) = channel();
         let app = App::open(paths, sender).unwrap().warm();
@@ -51,7 +56,8 @@ impl Lab {
     fn request(&self, method: &str, path: &str, token: &str, body: Option<Value>) -> Response {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let mut headers = HeaderMap::new();
-        let mut set = |name: &'static str, value: &str| drop(headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
+        let mut set =
+            |name: &'static str, value: &str| drop(headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
         if !token.is_empty() {
             set("private-token", token);
         }
@@ -122,22 +128,35 @@ fn who_may_ask() {
     assert_eq!(lab.api("GET", "/projects/pozos%2Fnone", Value::Null), (404, json!({"message": "404 Project Not Found"})));
     assert_eq!(lab.api("GET", "/nothing", Value::Null), (404, json!({"error": "404 Not Found"})));
     assert_eq!(lab.api("DELETE", "/personal_access_tokens/self", Value::Null).0, 204);
-    assert_eq!(lab.api("GET", "/version", Value::Null).1["error_description"], "Token was revoked. You have to re-authorize from the user.");
+    assert_eq!(
+        lab.api("GET", "/version", Value::Null).1["error_description"],
+        "Token was revoked. You have to re-authorize from the user."
+    );
 }
 
 #[test]
 fn what_is_taken_or_wrong_is_refused_as_gitlab_does() {
     let lab = Lab::new();
     lab.project();
-    let user = |name: &str, password: &str| json!({"username": name, "name": name, "email": format!("{name}@x.example"), "password": password});
-    assert_eq!(lab.api("POST", "/users", user("developer", "abcdEFGH2345jkmn")), (409, json!({"message": "Username has already been taken"})));
+    let user =
+        |name: &str, password: &str| json!({"username": name, "name": name, "email": format!("{name}@x.example"), "password": password});
+    assert_eq!(
+        lab.api("POST", "/users", user("developer", "abcdEFGH2345jkmn")),
+        (409, json!({"message": "Username has already been taken"}))
+    );
     let weak = lab.api("POST", "/users", user("new", "password1234"));
-    assert_eq!((weak.0, &weak.1["message"]["password"]), (400, &json!(["must not contain commonly used combinations of words and letters"])));
+    assert_eq!(
+        (weak.0, &weak.1["message"]["password"]),
+        (400, &json!(["must not contain commonly used combinations of words and letters"]))
+    );
     assert_eq!(lab.api("POST", "/users", json!({"username": "x"})), (400, json!({"error": "email is missing"})));
     let group = lab.api("POST", "/groups", json!({"name": "pozos", "path": "pozos"}));
     assert_eq!(group, (400, json!({"message": "Failed to save group {:path=>[\"has already been taken\"]}"})));
     assert_eq!(lab.api("PUT", PROJECT, json!({"visibility": "secret"})), (400, json!({"error": "visibility does not have a valid value"})));
-    assert_eq!(lab.api("PUT", "/application/settings", json!({"signup_enabled": "no"})), (400, json!({"error": "signup_enabled is invalid"})));
+    assert_eq!(
+        lab.api("PUT", "/application/settings", json!({"signup_enabled": "no"})),
+        (400, json!({"error": "signup_enabled is invalid"}))
+    );
     assert_eq!(lab.api("PUT", "/application/settings", json!({"nothing": 1})).0, 400);
     let bad = lab.request("PUT", "/api/v4/application/settings", "root-token", Some(json!("no object")));
     assert_eq!(bad.status, 400);
@@ -177,7 +196,10 @@ fn a_protected_branch_takes_commits_of_developers_only_if_it_says_so() {
     let rule = json!({"name": "main", "push_access_level": 40});
     assert_eq!(lab.api("POST", &rules, rule.clone()).1["push_access_levels"][0]["access_level"], 40);
     assert_eq!(lab.api("POST", &rules, rule), (409, json!({"message": "Protected branch 'main' already exists"})));
-    assert_eq!(lab.commit("developer-token", "main", "a"), (400, json!({"message": "You are not allowed to push into this branch (main)"})));
+    assert_eq!(
+        lab.commit("developer-token", "main", "a"),
+        (400, json!({"message": "You are not allowed to push into this branch (main)"}))
+    );
     assert_eq!(lab.api("DELETE", &format!("{rules}/main"), Value::Null).0, 204);
     assert_eq!(lab.api("POST", &rules, json!({"name": "main", "push_access_level": 30, "merge_access_level": 30})).0, 201);
     let (status, made) = lab.commit("developer-token", "main", "a");
@@ -262,7 +284,10 @@ fn states_of_commits() {
     assert_eq!(lab.api_as("jenkins-token", "POST", &path, state("done")), (400, json!({"error": "state does not have a valid value"})));
     assert_eq!(lab.api_as("jenkins-token", "POST", &path, state("success")).1["status"], "success");
     let list = lab.api("GET", &format!("{PROJECT}/repository/commits/{sha}/statuses"), Value::Null).1;
-    assert_eq!((list.as_array().unwrap().len(), &list[0]["status"], &list[0]["author"]["username"]), (1, &json!("success"), &json!("jenkins")));
+    assert_eq!(
+        (list.as_array().unwrap().len(), &list[0]["status"], &list[0]["author"]["username"]),
+        (1, &json!("success"), &json!("jenkins"))
+    );
     assert_eq!(lab.api("GET", &format!("{PROJECT}/repository/commits/{sha}"), Value::Null).1["status"], "success");
     assert_eq!(lab.api("POST", &format!("{PROJECT}/statuses/{}", "a".repeat(40)), state("success")).0, 404);
 }
@@ -277,7 +302,11 @@ fn keys_and_what_they_open() {
     let (status, made) = lab.api("POST", &keys, json!({"title": "jenkins", "key": key}));
     assert_eq!((status, &made["can_push"], &made["key"]), (201, &json!(false), &json!(key)));
     let written = std::fs::read_to_string(lab.app.paths.at("/var/opt/gitlab/.ssh/authorized_keys")).unwrap();
-    assert!(written.contains(&format!("gitlab-shell key-{}\",no-port-forwarding,no-X11-forwarding,no-agent-forwarding,no-pty {key}", made["id"])), "{written}");
+    assert!(
+        written
+            .contains(&format!("gitlab-shell key-{}\",no-port-forwarding,no-X11-forwarding,no-agent-forwarding,no-pty {key}", made["id"])),
+        "{written}"
+    );
     let ssh = |command: &str| {
         let body = json!({"key": format!("key-{}", made["id"]), "command": command});
         serde_json::from_slice::<Value>(&crate::gitlab::internal::handle(&lab.app, "/ssh", &body).body).unwrap()
@@ -328,7 +357,14 @@ fn health_is_for_those_who_may_know_it() {
     let lab = Lab::new();
     assert_eq!(lab.request("GET", "/-/readiness", "", None).status, 200);
     let headers = HeaderMap::new();
-    let stranger = Request { method: "GET".into(), path: "/-/readiness".into(), query: String::new(), headers, body: Vec::new(), peer: "10.0.0.9".parse().unwrap() };
+    let stranger = Request {
+        method: "GET".into(),
+        path: "/-/readiness".into(),
+        query: String::new(),
+        headers,
+        body: Vec::new(),
+        peer: "10.0.0.9".parse().unwrap(),
+    };
     assert_eq!(lab.app.handle(&stranger).status, 404);
     assert_eq!(lab.request("GET", "/users/sign_up", "", None).status, 200);
     lab.api("PUT", "/application/settings", json!({"signup_enabled": false}));

@@ -46,9 +46,10 @@ pub fn handle(call: &Call<'_>, words: &[&str]) -> Answer {
         ("GET", ["personal_access_tokens"]) => {
             let own = (!call.identity.user.admin).then_some(call.identity.user.id);
             let wanted = own.or(call.number("user_id")?);
-            let tokens = call.app.store.read(|state| {
-                state.tokens.iter().filter(|token| wanted.is_none_or(|user| token.user == user)).map(present).collect()
-            });
+            let tokens = call
+                .app
+                .store
+                .read(|state| state.tokens.iter().filter(|token| wanted.is_none_or(|user| token.user == user)).map(present).collect());
             call.page(tokens)
         }
         ("GET", ["personal_access_tokens", "self"]) => {
@@ -105,7 +106,9 @@ fn list(call: &Call<'_>) -> Answer {
     let users = call.app.store.read(|state| {
         let wanted = |user: &&User| {
             name.as_ref().is_none_or(|name| user.username.eq_ignore_ascii_case(name))
-                && search.as_ref().is_none_or(|text| user.username.contains(text.as_str()) || user.name.contains(text.as_str()) || user.email == *text)
+                && search
+                    .as_ref()
+                    .is_none_or(|text| user.username.contains(text.as_str()) || user.name.contains(text.as_str()) || user.email == *text)
         };
         state.users.iter().filter(wanted).map(|user| if admin { whole(user) } else { basic(user) }).collect()
     });
@@ -119,19 +122,25 @@ fn create(call: &Call<'_>) -> Answer {
         return Err(error(400, "password, reset_password, force_random_password are missing, at least one parameter must be provided"));
     };
     if !super::is_path(&username) {
-        return Err(Response::json(400, &json!({"message": {"username": ["can contain only letters, digits, '_', '-', '.'. Cannot start with '-', end in '.git' or end in '.atom'"]}})));
+        return Err(Response::json(
+            400,
+            &json!({"message": {"username": ["can contain only letters, digits, '_', '-', '.'. Cannot start with '-', end in '.git' or end in '.atom'"]}}),
+        ));
     }
     if let Some(why) = weak(&password, &username) {
         return Err(Response::json(400, &json!({"message": {"password": [why]}})));
     }
     let password = hash(&password).map_err(broken)?;
     let (admin, external) = (call.flag("admin")?.unwrap_or(false), call.flag("external")?.unwrap_or(false));
-    let (can_create_group, projects_limit) = (call.flag("can_create_group")?.unwrap_or(true), call.number("projects_limit")?.unwrap_or(100_000));
+    let (can_create_group, projects_limit) =
+        (call.flag("can_create_group")?.unwrap_or(true), call.number("projects_limit")?.unwrap_or(100_000));
     let made = call.app.store.change(|state| {
         if state.users.iter().any(|user| user.email == email) {
             return Err(message(409, "Email has already been taken"));
         }
-        if state.users.iter().any(|user| user.username.eq_ignore_ascii_case(&username)) || state.groups.iter().any(|group| group.path == username) {
+        if state.users.iter().any(|user| user.username.eq_ignore_ascii_case(&username))
+            || state.groups.iter().any(|group| group.path == username)
+        {
             return Err(message(409, "Username has already been taken"));
         }
         let id = state.id("users");
