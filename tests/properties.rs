@@ -11,6 +11,8 @@
 
 #[path = "properties/accounts.rs"]
 mod accounts;
+#[path = "properties/api.rs"]
+mod api;
 #[path = "properties/docker.rs"]
 mod docker;
 #[path = "properties/files.rs"]
@@ -61,6 +63,8 @@ properties! {
     directory => files::directory,
     link => files::link,
     command => files::command,
+    api_object => api::api_object,
+    git_branch => api::git_branch,
     hosts_entries => files::hosts_entries,
     selinux => system::selinux;
     host:

@@ -98,6 +98,10 @@ const GOOD: &[(&str, i32, &str)] = &[
     ("digest", 0, "registry.lab.example:5000/probe@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n"),
     ("absent", 1, "Error: No such image: x\n"),
     ("forbidden", 1, "denied: requested access to the resource is denied\n"),
+    // gitlab
+    ("key", 0, ""),
+    ("read", 0, "00fa1e5f0d6c refs/heads/main\n0000"),
+    ("write", 1, "remote: ERROR: This deploy key does not have write access to this project.\n"),
     // published_port
     ("docker", 0, "20.10.24\n"),
     ("leftovers", 0, ""),
@@ -139,6 +143,12 @@ pub(crate) fn parsers() -> Vec<Parser> {
             "registry",
             json!({"push_endpoint": "registry.lab.example:5000", "address": "10.9.0.12", "push_user": "a", "push_password": "b",
                 "pull_user": "c", "pull_password": "d", "push_from": "app", "pull_on": "registry", "repository": "probe"}),
+        ),
+        (
+            "gitlab",
+            json!({"name": "gitlab.lab.example", "address": "10.9.0.12", "version": "17", "token": "a", "status_token": "b",
+                "developer_password": "c", "project": "a/b", "branch": "main", "hook_url": "https://h/x", "ssh_from": "app", "host_key": "k",
+                "checkout_key": "d"}),
         ),
     ];
     let parser = |(kind, value): (&'static str, serde_json::Value)| {

@@ -6,6 +6,7 @@ mod containers;
 mod disrupt;
 pub mod firewall_survives;
 pub mod firewalld_running;
+pub mod gitlab;
 #[cfg(any(test, feature = "hostile"))]
 pub(crate) mod hostile;
 pub mod image_registry;

@@ -63,6 +63,7 @@ macro_rules! checks {
 checks! {
     firewall_survives,
     firewalld_running,
+    gitlab,
     image_registry,
     no_insecure_registry,
     pipeline,

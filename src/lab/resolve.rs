@@ -182,7 +182,7 @@ fn lab(
             _ => None,
         })
         .collect();
-    let mut common = values::common(inventory, &members, &flows, &keys);
+    let mut common = values::common(&project.root, inventory, &members, &flows, &keys);
     common.insert("secrets".to_owned(), Value::Object(secrets.variable));
     common.insert("ca".to_owned(), serde_json::json!({"cert": ca_pem}));
     let mirror_made_up = sources(project, inventory, offline, &mut common, &mut notes, sink);

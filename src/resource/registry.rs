@@ -97,6 +97,8 @@ kinds! {
     docker_ports,
     docker_image,
     container,
+    api_object,
+    git_branch,
 }
 
 /// The last line of every answer. For some kinds silence is good news, so an answer without its end is none.

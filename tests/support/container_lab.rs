@@ -22,7 +22,7 @@ impl Project {
     pub fn new(name: &str, subnet: &str) -> Self {
         let tree = Path::new(env!("CARGO_MANIFEST_DIR"));
         let folder = tempfile::tempdir().unwrap();
-        for name in ["roles", "templates", "rehearsal"] {
+        for name in ["roles", "templates", "rehearsal", "app"] {
             std::os::unix::fs::symlink(tree.join(name), folder.path().join(name)).unwrap();
         }
         std::fs::create_dir(folder.path().join("inventory")).unwrap();
