@@ -64,6 +64,7 @@ checks! {
     firewall_survives,
     firewalld_running,
     image_registry,
+    jenkins,
     no_insecure_registry,
     pipeline,
     port_matrix,
