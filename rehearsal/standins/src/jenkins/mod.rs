@@ -11,6 +11,7 @@ pub mod environment;
 pub mod git;
 pub mod gitlab;
 pub mod groovy;
+mod groovy_lexer;
 pub mod hook;
 pub mod pipeline;
 pub mod plugins;

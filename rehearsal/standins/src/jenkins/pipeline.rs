@@ -372,7 +372,7 @@ mod tests {
             ("sh 'true'", "bat 'true'", "No such DSL method 'bat' found among steps ["),
             ("sh 'true'", "sh script: 'true', returnStatus: true", "arguments of sh"),
             ("steps {", "stepz {", "Unknown stage section \"stepz\""),
-            ("always {", "finally {", "Invalid condition \"finally\""),
+            ("always {", "sometimes {", "Invalid condition \"sometimes\""),
             ("expression { env.X != 'none' }", "branch 'main'", "multibranch"),
             ("timestamps()", "ansiColor('xterm')", "No such DSL method 'ansiColor'"),
             ("  agent any\n", "", "Missing required section \"agent\""),
