@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Action, Change, Content, Detail, Kind, Reply, State};
-use crate::base::hash::sha256;
+use crate::base::sha256;
 use crate::base::{Payload, quote};
 
 /// An image that a host builds with `docker build` from files that are given here. Other files, another base image or an image
