@@ -13,9 +13,6 @@ use crate::base::frame::nonce;
 use crate::check::Outcome;
 use crate::check::reach::{chain, is_certificate_error};
 
-/// How long Jenkins may take until it is ready.
-const READY: Duration = Duration::from_secs(300);
-
 struct Api<'a> {
     client: Client,
     trial: &'a Trial<'a>,
@@ -25,7 +22,7 @@ struct Api<'a> {
 pub(super) fn outcomes(trial: &Trial<'_>) -> Vec<Outcome> {
     let at = &trial.spec.endpoint;
     let mut out = vec![
-        Outcome::new(format!("Jenkins at {at} is ready, with a certificate of the lab CA"), verdict(ready(trial, READY))),
+        Outcome::new(format!("Jenkins at {at} is ready, with a certificate of the lab CA"), verdict(ready(trial, Duration::from_secs(trial.spec.ready_within)))),
         Outcome::control(format!("{at} is not trusted without the lab CA"), verdict(untrusted(trial))),
     ];
     let user = &trial.spec.user;

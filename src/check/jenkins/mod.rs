@@ -43,6 +43,13 @@ pub struct Spec {
     pub home: String,
     /// The folder on the host where its secrets are kept, one per file: what is looked for, and where it must be found.
     pub secrets: String,
+    /// How long Jenkins may take until it is ready, in seconds. Default: 180.
+    #[serde(default = "ready_within")]
+    pub ready_within: u64,
+}
+
+fn ready_within() -> u64 {
+    180
 }
 
 /// How to go on after a failure of any of these.

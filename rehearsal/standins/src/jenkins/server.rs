@@ -256,6 +256,13 @@ impl Request {
         let root = self.jenkins.config().url.clone();
         let numbers = Build::numbers(&self.jenkins.home, job);
         let link = |number: u64| json!({"_class": "org.jenkinsci.plugins.workflow.job.WorkflowRun", "number": number, "url": format!("{root}job/{job}/{number}/")});
+        // Jenkins shows of builds what `tree=` asks for, and otherwise where they are.
+        let whole = self.query("tree").is_some_and(|tree| tree.contains("builds["));
+        let builds: Vec<Value> = numbers
+            .iter()
+            .take(if whole { 20 } else { 100 })
+            .filter_map(|number| if whole { Some(self.jenkins.build(job, *number)?.json(&root)) } else { Some(link(*number)) })
+            .collect();
         let last = |is: &dyn Fn(&Build) -> bool| self.last(job, is).map(link);
         let item = self.jenkins.work(|work| work.queue.waiting().find(|item| item.job == job).map(|item| item.json(&root)));
         json!({
@@ -264,7 +271,7 @@ impl Request {
             "description": self.jenkins.job(job).map(|job| job.description),
             "url": format!("{root}job/{job}/"),
             "buildable": true, "inQueue": item.is_some(), "queueItem": item,
-            "builds": numbers.iter().take(100).map(|number| link(*number)).collect::<Vec<_>>(),
+            "builds": builds,
             "lastBuild": numbers.first().map(|number| link(*number)),
             "lastCompletedBuild": last(&|build| build.result.is_some()),
             "lastSuccessfulBuild": last(&|build| matches!(build.result.as_deref(), Some("SUCCESS" | "UNSTABLE"))),
