@@ -30,7 +30,7 @@ fn server(ca: &Ca, fault: Fault) -> TlsServer {
         }
         if !known {
             let refused = if asked.authorization.is_empty() { 403 } else { 401 };
-            return (if fault == Fault::OpenToAll { 200 } else { refused }, header, vec![]);
+            return (if fault == Fault::OpenToAll && refused == 403 { 200 } else { refused }, header, vec![]);
         }
         let more = PLUGINS.replace("]}", r#", {"shortName": "blueocean", "version": "1", "active": true}]}"#);
         let body = match (asked.path.as_str(), fault) {
