@@ -98,9 +98,8 @@ impl Kind for Spec {
              case $poclab_out in *'No such image'*) echo absent ;; *) printf '%s\\n' \"$poclab_out\" | sed 's/^/! /' ;; esac\n}\n\
              if command -v docker >/dev/null 2>&1; then\n",
         );
-        let labels = format!("{{{{.Id}}}} {{{{json (index .Config.Labels \"{FILES}\")}}}} {{{{json (index .Config.Labels \"{FROM}\")}}}}");
         for spec in specs {
-            let _ = writeln!(s, "  poclab_image {} {}", quote(&spec.reference), quote(&labels));
+            let _ = writeln!(s, "  poclab_image {} '{{{{.Id}}}} {{{{json .Config.Labels}}}}'", quote(&spec.reference));
             for from in &spec.from {
                 let _ = writeln!(s, "  poclab_image {} '{{{{.Id}}}}'", quote(from));
             }
@@ -124,11 +123,12 @@ impl Kind for Spec {
             Some(line) => line.strip_prefix("there ").map(|rest| Some(rest.to_owned())).ok_or_else(|| format!("docker image inspect printed `{line}`")),
             None => Err("docker image inspect said nothing about it".to_owned()),
         };
+        // An image without labels has `null`.
         let read = |line: &str| -> Option<(String, String, String)> {
-            let mut parts = line.splitn(3, ' ');
-            let id = parts.next().filter(|id| id.starts_with("sha256:"))?;
-            let mut label = || serde_json::from_str::<Option<String>>(parts.next()?).ok().map(Option::unwrap_or_default);
-            Some((id.to_owned(), label()?, label()?))
+            let (id, labels) = line.split_once(' ').filter(|(id, _)| id.starts_with("sha256:"))?;
+            let mut labels = serde_json::from_str::<Option<BTreeMap<String, String>>>(labels).ok()?.unwrap_or_default();
+            let mut label = |name: &str| labels.remove(name).unwrap_or_default();
+            Some((id.to_owned(), label(FILES), label(FROM)))
         };
         specs
             .iter()
