@@ -76,6 +76,9 @@ fn drift_is_named_and_repaired(lab: &Project) {
     lab.on("deploy", "sed -i 's/numExecutors: 2/numExecutors: 9/' /srv/jenkins/config/jenkins.yml");
     lab.on("deploy", "echo other >/srv/jenkins/secrets/gitlab_hook");
     lab.on("deploy", "chmod 0644 /srv/jenkins/secrets/jenkins_admin");
+    // Somebody installs a plugin.
+    lab.on("deploy", "docker exec jenkins sh -c 'cd /var/jenkins_home/plugins && sed s/^Short-Name:.*/Short-Name:\\ extra/ structs.jpi >extra.jpi'");
+    lab.on("deploy", "docker restart jenkins >/dev/null && /srv/jenkins/wait-ready && ! docker exec jenkins test -e /var/jenkins_home/plugins/extra.jpi");
     lab.on("deploy", "docker tag $(docker inspect -f '{{.Image}}' jenkins-tls) poclab/jenkins:lab");
     let (exit, events) = run(lab, "plan");
     let want = set(&[

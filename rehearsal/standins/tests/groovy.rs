@@ -49,7 +49,6 @@ const BAD: &[&str] = &[
     "/* no end",
     "a = ",
     "x { expression { a == } }",
-    "sh 'a' 'b'",
     "a ? b :",
 ];
 
