@@ -79,6 +79,7 @@ properties! {
     firewall_zone => firewall::firewall_zone,
     docker_ports => firewall::docker_ports,
     docker_image => docker::docker_image,
+    docker_build => docker::docker_build,
     container => docker::container,
 }
 

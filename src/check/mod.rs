@@ -10,6 +10,7 @@ pub mod gitlab;
 #[cfg(any(test, feature = "hostile"))]
 pub(crate) mod hostile;
 pub mod image_registry;
+pub mod jenkins;
 mod kind;
 mod matrix;
 pub mod no_insecure_registry;

@@ -65,6 +65,7 @@ checks! {
     firewalld_running,
     gitlab,
     image_registry,
+    jenkins,
     no_insecure_registry,
     pipeline,
     port_matrix,

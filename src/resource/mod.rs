@@ -9,6 +9,7 @@ pub mod confirm;
 pub mod container;
 mod detail;
 pub mod directory;
+pub mod docker_build;
 pub mod docker_image;
 pub mod docker_ports;
 pub mod file;

@@ -96,6 +96,7 @@ kinds! {
     firewall_zone,
     docker_ports,
     docker_image,
+    docker_build,
     container,
     api_object,
     git_branch,

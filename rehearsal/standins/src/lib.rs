@@ -7,3 +7,4 @@
 
 pub mod common;
 pub mod gitlab;
+pub mod jenkins;
