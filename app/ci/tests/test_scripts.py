@@ -23,7 +23,7 @@ class Tree:
         self.bin = folder / "bin"
         shutil.copytree(APP / "ci", self.app / "ci")
         shutil.copytree(APP / "deploy", self.app / "deploy")
-        for name in ["build.sh", "VERSION.txt", "pyproject.toml"]:
+        for name in ["build.sh", "VERSION.txt", "pyproject.toml", ".gitignore"]:
             shutil.copy(APP / name, self.app)
         for part in ["simple_api", "website"]:
             (self.app / part).mkdir()
