@@ -17,7 +17,8 @@ use container_lab::{Project, changes, of_kind, set};
 use versions::{Version, Versions};
 
 /// The roles that a deployment needs.
-const ROLES: &[&str] = &["--role", "base", "--role", "firewall", "--role", "docker", "--role", "registry", "--role", "app", "--role", "deployment"];
+const ROLES: &[&str] =
+    &["--role", "base", "--role", "firewall", "--role", "docker", "--role", "registry", "--role", "app", "--role", "deployment"];
 
 /// Seconds that a version has to become healthy, and that it waits to be confirmed, in these tests.
 const LIMITS: (u64, u64) = (40, 12);
@@ -27,12 +28,18 @@ const ENTRY: &str = "/usr/local/sbin/student-list-deploy";
 #[test]
 #[ignore = "needs docker and minutes: make lab-test"]
 fn versions_are_deployed_and_put_back() {
-    let lab = Project::new("deploy4", "10.97");
+    let lab = Project::new("deploy4", "10.99");
     let program = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/x86_64-unknown-linux-musl/release/poclab");
     assert!(program.is_file(), "run `make static` first");
-    lab.edit_inventory("roles: [base, firewall]", &format!(
-        "vars: {{deployment_program: {}, app_health_seconds: {}, app_confirm_seconds: {}}}\nroles: [base, firewall]",
-        program.display(), LIMITS.0, LIMITS.1));
+    lab.edit_inventory(
+        "roles: [base, firewall]",
+        &format!(
+            "vars: {{deployment_program: {}, app_health_seconds: {}, app_confirm_seconds: {}}}\nroles: [base, firewall]",
+            program.display(),
+            LIMITS.0,
+            LIMITS.1
+        ),
+    );
     assert!(lab.poclab(&["rehearse", "up"]).status.success());
     let started = Instant::now();
     let stage = |name: &str| eprintln!("=== {name} ({:.0} s)", started.elapsed().as_secs_f64());
@@ -96,7 +103,7 @@ fn deployment(lab: &Project, version: &Version) -> Command {
 
 /// This version answers from the deployment server, and its images by digest are what runs.
 fn answers(lab: &Project, version: &Version) {
-    let address = "10.97.0.12";
+    let address = "10.99.0.12";
     let told = lab.on("deploy", &format!("curl -sf http://{address}:5000/status"));
     assert!(told.contains(&version.commit), "{told}");
     let page = lab.on("deploy", &format!("curl -sf --data submit=List http://{address}/"));
@@ -117,7 +124,7 @@ fn verified(lab: &Project) {
 /// ssh as the deployment key does, from the deployment server; exit code and output.
 fn ask(lab: &Project, options: &str, command: &str) -> (i32, String) {
     let script = format!(
-        "ssh -n -i /root/key -o UserKnownHostsFile=/etc/poclab/known_hosts -o BatchMode=yes -o IdentitiesOnly=yes {options} deployer@10.97.0.12 {command} 2>&1; echo \"exit $?\""
+        "ssh -n -i /root/key -o UserKnownHostsFile=/etc/poclab/known_hosts -o BatchMode=yes -o IdentitiesOnly=yes {options} deployer@10.99.0.12 {command} 2>&1; echo \"exit $?\""
     );
     let said = lab.on("deploy", &script);
     let exit = said.lines().last().unwrap().strip_prefix("exit ").unwrap().parse().unwrap();
@@ -162,7 +169,9 @@ fn nothing_else(lab: &Project, a: &Version, b: &Version) {
     let (exit, said) = ask(lab, "", "status");
     assert!(exit == 0 && said.contains("result: running"), "{said}");
     // Somebody who is that user has no more than the key: neither to become root nor to change what the key may do.
-    for command in ["id", "sh", "/bin/cat /etc/shadow", &format!("{ENTRY} work {id}"), &format!("{ENTRY} settle boot"), &format!("{ENTRY} apply")] {
+    for command in
+        ["id", "sh", "/bin/cat /etc/shadow", &format!("{ENTRY} work {id}"), &format!("{ENTRY} settle boot"), &format!("{ENTRY} apply")]
+    {
         lab.on("app", &format!("! su -s /bin/sh deployer -c 'sudo -n {command}' 2>&1"));
     }
     lab.on("app", "! su -s /bin/sh deployer -c 'touch ~/.ssh/authorized_keys ~/x /srv/student_list/state/current.env' 2>/dev/null; ! su -s /bin/sh deployer -c 'cat /srv/student_list/docker/config.json /srv/student_list/secrets/password' 2>/dev/null");
@@ -256,11 +265,12 @@ fn no_drift(lab: &Project) {
     for (host, (connections, execs)) in ["deploy", "app"].iter().zip(before) {
         assert_eq!(lab.sessions(host), (connections + 1, execs + 1), "{host}: one connection with one exec");
     }
-    let list = "http://10.97.0.12:5000/pozos/api/v1.0/get_student_ages";
+    let list = "http://10.99.0.12:5000/pozos/api/v1.0/get_student_ages";
     let status = |login: &str| lab.on("deploy", &format!("curl -s -o /dev/null -w '%{{http_code}}' -u {login} {list}"));
     assert_eq!(status("toto:python"), "200");
-    let exit = lab.poclab(&[&["bootstrap", "--check", "deployment", "--set", "student_list_password=another"], ROLES].concat()).status.code();
+    let exit =
+        lab.poclab(&[&["bootstrap", "--check", "deployment", "--set", "student_list_password=another"], ROLES].concat()).status.code();
     assert_eq!(exit, Some(0));
     assert_eq!((status("toto:python").as_str(), status("toto:another").as_str()), ("401", "200"));
-    lab.on("deploy", "curl -sf --data submit=List http://10.97.0.12/ | grep -q 'years old'");
+    lab.on("deploy", "curl -sf --data submit=List http://10.99.0.12/ | grep -q 'years old'");
 }

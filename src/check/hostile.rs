@@ -106,11 +106,7 @@ const GOOD: &[(&str, i32, &str)] = &[
     ("page", 0, "poclab-page\n"),
     ("led", 0, ""),
     // deployment
-    (
-        "deployed",
-        0,
-        "commit: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\napi: r/a@sha256:1\nwebsite: r/w@sha256:2\nresult: running\n",
-    ),
+    ("deployed", 0, "commit: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\napi: r/a@sha256:1\nwebsite: r/w@sha256:2\nresult: running\n"),
     ("status", 0, r#"{"myapplication":[{"lastcommitsha":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}]}"#),
     ("website", 0, "<p>- bob is 13 years old</p>"),
     ("denied", 0, "401"),

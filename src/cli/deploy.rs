@@ -54,8 +54,6 @@ fn words(name: &str, order: &Order, outcome: &Outcome) -> (Exit, String) {
             (Exit::CheckFailed, format!("{commit} was not deployed to {name}: {why}; {before} is back and answers"))
         }
         Outcome::NothingChanged(why) => (Exit::Failed, format!("{commit} was not deployed to {name}, nothing was changed: {why}")),
-        Outcome::Unknown(why) => {
-            (Exit::Unobserved, format!("{name} must be looked at (`student-list-deploy status` there): {why}"))
-        }
+        Outcome::Unknown(why) => (Exit::Unobserved, format!("{name} must be looked at (`student-list-deploy status` there): {why}")),
     }
 }

@@ -124,7 +124,8 @@ mod tests {
 
     #[test]
     fn a_page_without_the_list_is_not_enough() {
-        let (url, server) = serve(&["200 OK\r\nConnection: close\r\n\r\n<h1>Student Checking App</h1>", "502 No\r\nConnection: close\r\n\r\n"]);
+        let (url, server) =
+            serve(&["200 OK\r\nConnection: close\r\n\r\n<h1>Student Checking App</h1>", "502 No\r\nConnection: close\r\n\r\n"]);
         let target = Target { address: String::new(), port: 22, api: String::new(), website: url };
         let http = Http::new().unwrap();
         assert!(http.students(&target).unwrap_err().contains("does not list"));

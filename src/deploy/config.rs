@@ -62,7 +62,9 @@ impl Config {
         let names = || self.targets.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         let mut all = self.targets.iter().map(|(name, target)| (name.as_str(), target));
         match name {
-            Some(name) => all.find(|(known, _)| *known == name).ok_or_else(|| format!("there is no target `{name}`; there is: {}", names())),
+            Some(name) => {
+                all.find(|(known, _)| *known == name).ok_or_else(|| format!("there is no target `{name}`; there is: {}", names()))
+            }
             None if self.targets.len() == 1 => all.next().ok_or_else(|| "there is no target".to_owned()),
             None => Err(format!("there are several targets: say which one with --to ({})", names())),
         }

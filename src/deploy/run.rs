@@ -53,11 +53,15 @@ pub fn run(
         Ok(Some(Word::RolledBack(before))) => previous(answers, target, before, "the host found it unhealthy (above)".to_owned(), say),
         Ok(Some(Word::Broken)) => Outcome::Unknown("it was unhealthy, and the previous version does not answer either (above)".to_owned()),
         Ok(Some(Word::Refused)) => Outcome::NothingChanged(format!("the host refused it: {}", last.trim_start_matches("refused: "))),
-        Ok(Some(Word::Busy)) => Outcome::NothingChanged("another deployment is under way on the host; run again when it has ended".to_owned()),
+        Ok(Some(Word::Busy)) => {
+            Outcome::NothingChanged("another deployment is under way on the host; run again when it has ended".to_owned())
+        }
         Ok(Some(Word::Failed)) => Outcome::NothingChanged(format!("the host could not do it: {last}")),
         Ok(Some(Word::Running | Word::Deployed) | None) => Outcome::Unknown(format!("the host gave no result; its last words: {last}")),
         Err(SshError::Interrupted) => reject(host, answers, target, order, "it was interrupted", say),
-        Err(error @ (SshError::Lost { .. } | SshError::Dead { .. } | SshError::Timeout { .. })) => lost(host, answers, target, order, &error, say),
+        Err(error @ (SshError::Lost { .. } | SshError::Dead { .. } | SshError::Timeout { .. })) => {
+            lost(host, answers, target, order, &error, say)
+        }
         Err(error) => Outcome::NothingChanged(error.to_string()),
     }
 }
@@ -86,7 +90,9 @@ fn judge(
             Err(why) => error = why.to_string(),
         }
     }
-    Outcome::Unknown(format!("the host could not be told that it is good: {error}; without that it puts the previous version back by itself"))
+    Outcome::Unknown(format!(
+        "the host could not be told that it is good: {error}; without that it puts the previous version back by itself"
+    ))
 }
 
 /// Waits until the application answers from here.

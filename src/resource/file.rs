@@ -79,7 +79,17 @@ pub struct Observed {
 impl Spec {
     /// A file with this content, owned by root, mode 0644.
     pub(super) fn new(path: String, content: String, state: Presence) -> Self {
-        Self { path, content: Some(Content(content)), source: None, owner: root(), group: root(), mode: None, sensitive: false, validate: None, state }
+        Self {
+            path,
+            content: Some(Content(content)),
+            source: None,
+            owner: root(),
+            group: root(),
+            mode: None,
+            sensitive: false,
+            validate: None,
+            state,
+        }
     }
 
     fn mode(&self) -> &str {

@@ -43,7 +43,6 @@ impl SshTransport {
         }
         Ok(Self { connection, sudo, timeouts, interrupted, broken: false })
     }
-
 }
 
 /// Opens a channel for a command; it is sent with the first read.

@@ -87,7 +87,8 @@ impl Versions {
     /// Brings them to the deployment server and pushes them from there with ci/push.
     fn push(&mut self, lab: &Project) {
         let deploy = lab.container("deploy");
-        let names: Vec<String> = self.commits().iter().flat_map(|commit| PARTS.map(|part| format!("student_list/{part}:{commit}"))).collect();
+        let names: Vec<String> =
+            self.commits().iter().flat_map(|commit| PARTS.map(|part| format!("student_list/{part}:{commit}"))).collect();
         let mut save = Command::new("docker").arg("save").args(&names).stdout(Stdio::piped()).spawn().unwrap();
         good(Command::new("docker").args(["exec", "--interactive", &deploy, "docker", "load"]).stdin(save.stdout.take().unwrap()));
         assert!(save.wait().unwrap().success());
@@ -109,7 +110,10 @@ impl Versions {
         lab.on("deploy", &login);
         for version in [&mut self.a, &mut self.b, &mut self.sick] {
             let commit = &version.commit;
-            lab.on("deploy", &format!("rm -f /root/app/build/*; echo {commit} >/root/app/build/commit; REGISTRY={registry} /root/app/ci/push >&2"));
+            lab.on(
+                "deploy",
+                &format!("rm -f /root/app/build/*; echo {commit} >/root/app/build/commit; REGISTRY={registry} /root/app/ci/push >&2"),
+            );
             lab.on("deploy", &format!("cp -r /root/app/build /root/app/pushed/{commit}"));
             for part in PARTS {
                 let digest = lab.on("deploy", &format!("cat /root/app/build/{part}.digest")).trim().to_owned();
@@ -120,7 +124,8 @@ impl Versions {
 
     /// The playbook for a version, run on this machine.
     pub fn playbook(&self, lab: &Project, version: &Version) -> Command {
-        let text = lab.on("deploy", "cat /etc/poclab/deploy.yml").replace("/etc/poclab/known_hosts", &self.known_hosts().display().to_string());
+        let text =
+            lab.on("deploy", "cat /etc/poclab/deploy.yml").replace("/etc/poclab/known_hosts", &self.known_hosts().display().to_string());
         let config = self.folder.path().join("deploy.yml");
         std::fs::write(&config, text).unwrap();
         std::fs::write(self.known_hosts(), lab.on("deploy", "cat /etc/poclab/known_hosts")).unwrap();
