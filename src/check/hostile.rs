@@ -109,6 +109,11 @@ const GOOD: &[(&str, i32, &str)] = &[
     ("run", 0, ""),
     ("page", 0, "poclab-page\n"),
     ("led", 0, ""),
+    // deployment
+    ("deployed", 0, "commit: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\napi: r/a@sha256:1\nwebsite: r/w@sha256:2\nresult: running\n"),
+    ("status", 0, r#"{"myapplication":[{"lastcommitsha":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}]}"#),
+    ("website", 0, "<p>- bob is 13 years old</p>"),
+    ("denied", 0, "401"),
     // interruptions
     ("marker", 0, "-A IN_public_deny -s 192.0.2.213/32 -j DROP\n"),
     ("rules", 0, "-A INPUT -j INPUT_direct\n"),
@@ -137,6 +142,7 @@ pub(crate) fn parsers() -> Vec<Parser> {
         ("selinux_enforcing", json!({"hosts": names, "absent_ok": true})),
         ("no_insecure_registry", json!({"hosts": names})),
         ("time_sync", json!({"hosts": names})),
+        ("deployment", json!({"host": "app", "from": "registry", "api": "http://10.9.0.11:5000", "website": "http://10.9.0.11"})),
         ("port_matrix", matrix),
         ("published_port", json!({"hosts": hosts, "flows": flows, "docker_hosts": names, "image": "busybox:1.36"})),
         (

@@ -3,6 +3,7 @@
 //! A check knows neither SSH nor a terminal: it runs against a [`Reach`].
 
 mod containers;
+pub mod deployment;
 mod disrupt;
 pub mod firewall_survives;
 pub mod firewalld_running;

@@ -61,6 +61,7 @@ macro_rules! checks {
 }
 
 checks! {
+    deployment,
     firewall_survives,
     firewalld_running,
     gitlab,

@@ -6,6 +6,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use super::completions;
+use crate::deploy::{Commit, Image};
 
 /// Turns bare CentOS 7.6 hosts into a verified DevSecOps lab over plain SSH.
 ///
@@ -95,6 +96,16 @@ pub enum Command {
     /// The lab's generated passwords, keys and certificates
     #[command(subcommand)]
     Secrets(Secrets),
+    /// Deploy images by digest to the application's host; the previous ones come back when they do not answer
+    ///
+    /// For the pipeline, on the deployment server. The host pulls and starts them, and they are looked at from here: the API's
+    /// /status must answer the commit, and the website must list the students. Otherwise, and when the connection or this program
+    /// dies in the middle, the host puts the previous ones back.
+    ///
+    /// Exit codes: 0 it runs and answers (also when it did before); 1 nothing was changed; 3 the previous version is back and
+    /// answers; 4 the application does not answer, or nobody knows: somebody must look; 64 the command line or the configuration
+    /// is wrong; 130 interrupted.
+    Deploy(Deploy),
     /// The lab on local hosts: rehearse before touching the real ones
     #[command(subcommand)]
     Rehearse(Rehearse),
@@ -299,6 +310,26 @@ pub struct Observe {
     /// Host name
     #[arg(add = completions::hosts())]
     pub host: String,
+}
+
+/// `deploy`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Deploy {
+    /// An image by digest, as it was pushed: REGISTRY/NAME@sha256:DIGEST. Once for the API and once for the website
+    #[arg(long = "image", value_name = "IMAGE", required = true)]
+    pub images: Vec<Image>,
+    /// The commit that they were built of
+    #[arg(long, value_name = "SHA")]
+    pub commit: Commit,
+    /// Where to deploy to, by its name in the configuration [default: the only one that there is]
+    #[arg(long, value_name = "NAME")]
+    pub to: Option<String>,
+    /// The private key that may ask for a deployment [default: `key` of the configuration]
+    #[arg(long, env = "DEPLOY_KEY", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub key: Option<PathBuf>,
+    /// Where to deploy to and how
+    #[arg(long, env = "POCLAB_DEPLOY_CONFIG", value_name = "FILE", default_value = "/etc/poclab/deploy.yml", value_hint = ValueHint::FilePath)]
+    pub config: PathBuf,
 }
 
 /// `schema`
