@@ -24,7 +24,7 @@ struct Lab {
 #[test]
 #[ignore = "needs docker and minutes: make lab-test"]
 fn a_host_becomes_a_gitlab_that_stays_as_it_is_wanted() {
-    let project = Project::new("gitlab4", "10.95");
+    let project = Project::with("gitlab4", "10.95", &["gitlab"]);
     assert!(project.poclab(&["rehearse", "up"]).status.success());
     let mut lab = Lab { project, token: String::new() };
     bootstrap_sets_up_and_verifies(&mut lab);

@@ -88,8 +88,8 @@ pub enum Command {
     Status(Status),
     /// The last build of the application's pipeline, stage by stage
     ///
-    /// `--watch` follows it while it runs (and waits for the first one, if there is none). Exit 0: it is good, or runs; 1: it ended
-    /// otherwise; 4: Jenkins could not be asked.
+    /// `--watch` follows the one that runs, or waits for the next one. Exit 0: it is good, unstable (its stages say what was left
+    /// open), or still runs; 1: it ended otherwise; 4: Jenkins could not be asked.
     Pipeline(Pipeline),
     /// Who holds which host; removes the locks of runs that are gone. Exit 0: no lock is left; 1: one is; 4: a host cannot be seen
     Unlock(Unlock),
@@ -165,7 +165,7 @@ pub struct Status {
 /// `pipeline`
 #[derive(Debug, Clone, ClapArgs)]
 pub struct Pipeline {
-    /// Follow the build until it ends
+    /// Follow the build that runs until it ends; when none runs, wait for the next one
     #[arg(short, long)]
     pub watch: bool,
     /// This build instead of the last one
