@@ -64,7 +64,10 @@ fn a_second_run_changes_nothing_in_one_exec(lab: &Project) {
 /// Neither in the environment nor in a command line of the container, and its files are for their reader alone.
 fn secrets_are_nowhere(lab: &Project) {
     let secrets = lab.on("deploy", "cat /srv/jenkins/secrets/jenkins_admin /srv/jenkins/secrets/gitlab_hook");
-    let shown = lab.on("deploy", "docker inspect jenkins jenkins-tls; docker history --no-trunc poclab/jenkins:lab; ps axww; docker logs jenkins 2>&1");
+    let shown = lab.on(
+        "deploy",
+        "docker inspect jenkins jenkins-tls; docker history --no-trunc poclab/jenkins:lab; ps axww; docker logs jenkins 2>&1",
+    );
     for secret in secrets.lines() {
         assert!(secret.len() >= 12 && !shown.contains(secret), "a secret of Jenkins shows");
     }
@@ -77,8 +80,14 @@ fn drift_is_named_and_repaired(lab: &Project) {
     lab.on("deploy", "echo other >/srv/jenkins/secrets/gitlab_hook");
     lab.on("deploy", "chmod 0644 /srv/jenkins/secrets/jenkins_admin");
     // Somebody installs a plugin.
-    lab.on("deploy", "docker exec jenkins sh -c 'cd /var/jenkins_home/plugins && sed s/^Short-Name:.*/Short-Name:\\ extra/ structs.jpi >extra.jpi'");
-    lab.on("deploy", "docker restart jenkins >/dev/null && /srv/jenkins/wait-ready && ! docker exec jenkins test -e /var/jenkins_home/plugins/extra.jpi");
+    lab.on(
+        "deploy",
+        "docker exec jenkins sh -c 'cd /var/jenkins_home/plugins && sed s/^Short-Name:.*/Short-Name:\\ extra/ structs.jpi >extra.jpi'",
+    );
+    lab.on(
+        "deploy",
+        "docker restart jenkins >/dev/null && /srv/jenkins/wait-ready && ! docker exec jenkins test -e /var/jenkins_home/plugins/extra.jpi",
+    );
     lab.on("deploy", "docker tag $(docker inspect -f '{{.Image}}' jenkins-tls) poclab/jenkins:lab");
     let (exit, events) = run(lab, "plan");
     let want = set(&[

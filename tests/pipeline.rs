@@ -63,7 +63,14 @@ fn proven(events: &[Value]) {
     for stage in &STAGES[..6] {
         assert!(passed.contains(&format!("stage `{stage}`")), "{stage}: {passed:#?}");
     }
-    for start in ["developer pushes", "GitLab delivers", "Jenkins builds that commit, started by GitLab", "/status answers", "the website", "GitLab shows"] {
+    for start in [
+        "developer pushes",
+        "GitLab delivers",
+        "Jenkins builds that commit, started by GitLab",
+        "/status answers",
+        "the website",
+        "GitLab shows",
+    ] {
         assert!(passed.iter().any(|title| title.starts_with(start)), "{start}: {passed:#?}");
     }
     assert_eq!(passed.iter().filter(|title| title.contains("by the digest that the registry has")).count(), 2);

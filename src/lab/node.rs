@@ -117,15 +117,16 @@ impl<'a> Resolver<'a> {
         Some(Open { file, role: content, scope })
     }
 
-    /// A file that is to be copied (`source`): its place, and that it is there.
-    fn find_source(&self, value: &mut Value, at: &At, sink: &mut Sink) {
+    /// What is to be copied (`source`), a file or (of other kinds) a folder: its place, and that it is there.
+    fn find_source(&self, kind: &str, value: &mut Value, at: &At, sink: &mut Sink) {
         let Some(written) = value.get("source").and_then(Value::as_str) else { return };
         let at = At::new(&at.document, join(&at.pointer, "source"));
         match paths::expand(&self.project.root, written) {
             Err(why) => sink.push(at.problem(why)),
             Ok(path) => {
-                if !self.offline && !path.is_file() {
-                    let problem = at.problem(format!("the file {} is not there", path.display()));
+                let (what, there) = if kind == "file" { ("file", path.is_file()) } else { ("folder", path.is_dir()) };
+                if !self.offline && !there {
+                    let problem = at.problem(format!("the {what} {} is not there", path.display()));
                     // What we build ourselves has a name of its own; anything else the user knows better.
                     let ours = written.starts_with("target/");
                     sink.push(if ours { problem.suggest("run `make static`, which builds it") } else { problem });
@@ -145,7 +146,7 @@ impl<'a> Resolver<'a> {
             entry::expand(&at, meta.when.as_ref(), meta.for_each.as_ref(), &mut node.scope, sink, &mut |scope, sink| {
                 let at = At::new(document, entry.pointer.as_str());
                 let Some(mut value) = self.project.kinds.render(Flavour::Resource, entry, &at, scope, secrets, sink) else { return };
-                self.find_source(&mut value, &at, sink);
+                self.find_source(&entry.kind, &mut value, &at, sink);
                 match resource::Spec::read(&entry.kind, value) {
                     Some(Ok(spec)) => {
                         let wrong = spec.check();

@@ -120,7 +120,10 @@ impl Kind for Spec {
         // One line per question, in their order.
         let mut answer = || match lines.next() {
             Some("absent") => Ok(None),
-            Some(line) => line.strip_prefix("there ").map(|rest| Some(rest.to_owned())).ok_or_else(|| format!("docker image inspect printed `{line}`")),
+            Some(line) => line
+                .strip_prefix("there ")
+                .map(|rest| Some(rest.to_owned()))
+                .ok_or_else(|| format!("docker image inspect printed `{line}`")),
             None => Err("docker image inspect said nothing about it".to_owned()),
         };
         // An image without labels has `null`.

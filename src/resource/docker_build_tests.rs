@@ -26,14 +26,16 @@ fn said(text: &str) -> Vec<String> {
 #[test]
 fn each_difference_is_named() {
     let hash = spec().files_hash();
-    let good = format!("there {ID} {{\"poclab.files\":\"{hash}\",\"poclab.from\":\"{BASE} {ID}\",\"other\":\"x\"}}\nthere {BASE}\nthere {ID}\n");
+    let good =
+        format!("there {ID} {{\"poclab.files\":\"{hash}\",\"poclab.from\":\"{BASE} {ID}\",\"other\":\"x\"}}\nthere {BASE}\nthere {ID}\n");
     assert_eq!(said(&good), Vec::<String>::new());
     assert_eq!(said("absent\nabsent\nabsent\n"), ["not on the host: build it"]);
     assert_eq!(said("docker absent\n"), ["not on the host: build it"]);
     assert_eq!(said(&format!("there {ID} null\nthere {BASE}\nthere {ID}\n")), ["was not built by poclab"]);
     let other = good.replacen(&hash, &"0".repeat(64), 1);
     assert_eq!(said(&other), [format!("was built from other files (000000000000, want {})", &hash[..12])]);
-    let moved = format!("there {ID} {{\"poclab.files\":\"{hash}\",\"poclab.from\":\"{BASE} {ID}\",\"other\":\"x\"}}\nthere {ID}\nthere {ID}\n");
+    let moved =
+        format!("there {ID} {{\"poclab.files\":\"{hash}\",\"poclab.from\":\"{BASE} {ID}\",\"other\":\"x\"}}\nthere {ID}\nthere {ID}\n");
     assert_eq!(said(&moved), ["was built from another base:1 (bbbba98b71e2, now a416a98b71e2)"]);
     let gone = format!("there {ID} {{\"poclab.files\":\"{hash}\",\"poclab.from\":\"{BASE} {ID}\"}}\nabsent\nthere {ID}\n");
     assert_eq!(said(&gone), Vec::<String>::new());
@@ -41,7 +43,9 @@ fn each_difference_is_named() {
 
 #[test]
 fn what_could_not_be_seen_is_unknown() {
-    for text in ["", "! Cannot connect to the Docker daemon\nabsent\nabsent\n", "there odd\nabsent\nabsent\n", &format!("there {ID} {{}}\n")] {
+    for text in
+        ["", "! Cannot connect to the Docker daemon\nabsent\nabsent\n", "there odd\nabsent\nabsent\n", &format!("there {ID} {{}}\n")]
+    {
         assert!(look(text).is_err(), "{text}");
     }
 }

@@ -65,7 +65,8 @@ pub fn docker_build() -> Property {
                 for (of, (name, (file, content, label))) in images.into_iter().enumerate() {
                     let reference = format!("{name}:lab");
                     let dockerfile = format!("FROM zzbase:1\nLABEL zz={label}\nCOPY {file} /zz\n");
-                    let spec = json!({"reference": reference, "content": dockerfile, "files": {file.as_str(): content}, "from": ["zzbase:1"]});
+                    let spec =
+                        json!({"reference": reference, "content": dockerfile, "files": {file.as_str(): content}, "from": ["zzbase:1"]});
                     let mut other = spec.clone();
                     other["files"][&file] = format!("{content}.").into();
                     trial.damages.push(Damage {

@@ -27,7 +27,8 @@ fn gitlab() -> (String, Arc<Mutex<Vec<String>>>) {
             let mut reader = BufReader::new(stream.try_clone().unwrap());
             let mut head = String::new();
             while reader.read_line(&mut head).is_ok_and(|read| read > 2) {}
-            let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ").and_then(|n| n.trim().parse().ok()));
+            let length =
+                head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ").and_then(|n| n.trim().parse().ok()));
             let mut body = vec![0; length.unwrap_or(0)];
             reader.read_exact(&mut body).unwrap();
             let status: serde_json::Value = serde_json::from_slice(&body).unwrap();
@@ -231,7 +232,8 @@ fn a_push_runs_the_stages_for_real() {
     let told = lab.told.lock().unwrap().clone();
     assert_eq!(told, ["pipeline pending", "checkout running", "checkout success", "fails running", "fails failed", "pipeline failed"]);
     // Keys and the like are gone with the build.
-    let left = Command::new("find").args([lab.dir.path().join("home").to_str().unwrap(), "-path", "*@tmp/*", "-type", "f"]).output().unwrap();
+    let left =
+        Command::new("find").args([lab.dir.path().join("home").to_str().unwrap(), "-path", "*@tmp/*", "-type", "f"]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&left.stdout), "");
     let json = build.json("https://j.example:8080/");
     assert_eq!(json["actions"][0]["causes"][0]["shortDescription"], "Started by GitLab push by developer");
@@ -254,7 +256,12 @@ fn the_rules_of_the_hook() {
     assert_eq!(Build::numbers(&lab.jenkins.home, "app"), [0_u64; 0]);
     assert_eq!(lab.push("main", &sha).0, 200);
     let build = lab.wait(1);
-    assert_eq!((build.result.as_deref(), lab.stages(&build)), (Some("SUCCESS"), vec!["Declarative: Checkout SCM SUCCESS".into(), "a SUCCESS".into()]), "{}", lab.log(1));
+    assert_eq!(
+        (build.result.as_deref(), lab.stages(&build)),
+        (Some("SUCCESS"), vec!["Declarative: Checkout SCM SUCCESS".into(), "a SUCCESS".into()]),
+        "{}",
+        lab.log(1)
+    );
 }
 
 #[test]
@@ -276,7 +283,9 @@ fn the_pushed_commit_is_built_not_the_newest() {
 
 #[test]
 fn builds_are_aborted_time_out_and_survive_a_restart() {
-    let lab = Lab::new("pipeline { agent any; stages { stage('a') { steps { sh 'sleep 50' } } }\n post { aborted { sh 'echo after the abort' } } }");
+    let lab = Lab::new(
+        "pipeline { agent any; stages { stage('a') { steps { sh 'sleep 50' } } }\n post { aborted { sh 'echo after the abort' } } }",
+    );
     let sha = git(&lab.repository(), &["rev-parse", "HEAD"]);
     lab.push("main", &sha);
     let until = Instant::now() + Duration::from_secs(30);
@@ -289,7 +298,10 @@ fn builds_are_aborted_time_out_and_survive_a_restart() {
     assert_eq!((build.result.as_deref(), lab.stages(&build)[1].as_str()), (Some("ABORTED"), "a ABORTED"));
     assert!(lab.log(1).contains("after the abort"));
 
-    let sha = lab.commit("Jenkinsfile", "pipeline { agent any; stages { stage('a') { steps { timeout(time: 1, unit: 'SECONDS') { sh 'sleep 50' } } } } }");
+    let sha = lab.commit(
+        "Jenkinsfile",
+        "pipeline { agent any; stages { stage('a') { steps { timeout(time: 1, unit: 'SECONDS') { sh 'sleep 50' } } } } }",
+    );
     lab.push("main", &sha);
     assert_eq!(lab.wait(2).result.as_deref(), Some("ABORTED"));
     assert!(lab.log(2).contains("Timeout has been exceeded"));
@@ -319,7 +331,14 @@ fn a_wrong_configuration_does_not_start_and_a_wrong_reload_changes_nothing() {
     let file = lab.dir.path().join("casc/jenkins.yml");
     let good = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, good.replace("numExecutors", "numExecutorz")).unwrap();
-    let start = |home: &str| Jenkins::start(&lab.dir.path().join(home), &lab.dir.path().join("casc"), &lab.dir.path().join("ref"), &lab.dir.path().join("cacerts"));
+    let start = |home: &str| {
+        Jenkins::start(
+            &lab.dir.path().join(home),
+            &lab.dir.path().join("casc"),
+            &lab.dir.path().join("ref"),
+            &lab.dir.path().join("cacerts"),
+        )
+    };
     assert!(start("second").err().unwrap().contains("ConfiguratorException: jenkins: Invalid configuration elements: numExecutorz"));
     assert!(lab.jenkins.reload().is_err());
     assert_eq!(lab.jenkins.config().jobs.len(), 1);

@@ -22,7 +22,10 @@ struct Api<'a> {
 pub(super) fn outcomes(trial: &Trial<'_>) -> Vec<Outcome> {
     let at = &trial.spec.endpoint;
     let mut out = vec![
-        Outcome::new(format!("Jenkins at {at} is ready, with a certificate of the lab CA"), verdict(ready(trial, Duration::from_secs(trial.spec.ready_within)))),
+        Outcome::new(
+            format!("Jenkins at {at} is ready, with a certificate of the lab CA"),
+            verdict(ready(trial, Duration::from_secs(trial.spec.ready_within))),
+        ),
         Outcome::control(format!("{at} is not trusted without the lab CA"), verdict(untrusted(trial))),
     ];
     let user = &trial.spec.user;
@@ -33,7 +36,10 @@ pub(super) fn outcomes(trial: &Trial<'_>) -> Vec<Outcome> {
     out.push(Outcome::control(format!("{at} refuses a wrong password"), verdict(status(Some(&wrong), 401))));
     out.push(Outcome::new("Jenkins has exactly the pinned plugins", verdict(plugins(trial))));
     for job in &trial.spec.jobs {
-        out.push(Outcome::new(format!("the job {job} is there"), verdict(statuses(trial, &format!("/job/{job}/api/json"), Some(&trial.spec.password), 200))));
+        out.push(Outcome::new(
+            format!("the job {job} is there"),
+            verdict(statuses(trial, &format!("/job/{job}/api/json"), Some(&trial.spec.password), 200)),
+        ));
     }
     out.push(Outcome::control("the web hook refuses a wrong token", verdict(wrong_token(trial))));
     out
@@ -130,7 +136,8 @@ fn wrong_token(trial: &Trial<'_>) -> Result<String, String> {
     let api = Api::new(trial)?;
     let job = &trial.spec.jobs[0];
     let url = format!("https://{}:{}/project/{job}", trial.name, trial.port);
-    let event = r#"{"object_kind": "push", "ref": "refs/heads/poclab-check", "after": "0000000000000000000000000000000000000000", "commits": []}"#;
+    let event =
+        r#"{"object_kind": "push", "ref": "refs/heads/poclab-check", "after": "0000000000000000000000000000000000000000", "commits": []}"#;
     let request = api.client.request(Method::POST, url).header("X-Gitlab-Event", "Push Hook").header("X-Gitlab-Token", nonce());
     let answer = request.header("Content-Type", "application/json").body(event).send().map_err(|e| chain(&e))?;
     match answer.status().as_u16() {

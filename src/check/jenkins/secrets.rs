@@ -99,9 +99,10 @@ pub(super) fn outcomes(trial: &Trial<'_>) -> Vec<Outcome> {
 /// What it proves.
 pub(super) fn judge(search: &Search, title: String, control: &str) -> Vec<Outcome> {
     let clean = match search {
-        Search { found, .. } if !found.is_empty() => {
-            Verdict::Failed(format!("found in {}; what wrote them there must use a credential or a temporary file instead", found.join(", ")))
-        }
+        Search { found, .. } if !found.is_empty() => Verdict::Failed(format!(
+            "found in {}; what wrote them there must use a credential or a temporary file instead",
+            found.join(", ")
+        )),
         Search { files: 0, .. } => Verdict::Failed(format!("there is no file in it at all: nothing was searched; {NEXT}")),
         Search { patterns: 0, .. } => Verdict::Failed(format!("there is no secret to look for; {NEXT}")),
         search => Verdict::Passed(format!("{} patterns, {} files", search.patterns, search.files)),

@@ -159,10 +159,16 @@ impl Chain<'_> {
         Ok((build, stages))
     }
 
-    /// The end of a build's log, for a failure.
-    fn log(&self, number: u64) -> String {
-        let lines = Api::new(&self.spec.jenkins, self.reach).and_then(|api| jenkins::last_lines(&api, &self.spec.job, number, 12));
-        lines.map_or_else(|why| why, |lines| format!("the log ends with:\n{}", lines.join("\n")))
+    fn log(&self, number: u64) -> Result<String, String> {
+        Api::new(&self.spec.jenkins, self.reach).and_then(|api| jenkins::log(&api, &self.spec.job, number))
+    }
+
+    /// What a build's log says of its failure.
+    fn last_words(&self, number: u64) -> String {
+        match self.log(number) {
+            Err(why) => why,
+            Ok(log) => format!("the log says:\n{}", jenkins::last_words(&log, 12).join("\n")),
+        }
     }
 
     fn add(&mut self, title: impl Into<String>, verdict: Verdict) {
@@ -201,7 +207,17 @@ impl Chain<'_> {
         let red = built.as_ref().map_err(String::clone).and_then(|((build, stages), sha)| {
             let failed = stages.iter().find(|stage| stage.status == "FAILED");
             match (build.result.as_deref(), failed) {
-                (Some("FAILURE"), Some(stage)) => Ok(format!("build {} of {} failed at `{}`", build.number, short(sha), stage.name)),
+                // It must be this test, and not whatever else may be wrong.
+                (Some("FAILURE"), Some(stage)) if self.log(build.number)?.contains(push::BROKEN) => {
+                    Ok(format!("build {} of {} failed at `{}`: {}", build.number, short(sha), stage.name, push::BROKEN))
+                }
+                (Some("FAILURE"), Some(stage)) => Err(format!(
+                    "build {} failed at `{}`, but its log does not name {}; {}",
+                    build.number,
+                    stage.name,
+                    push::BROKEN,
+                    self.last_words(build.number)
+                )),
                 (result, _) => {
                     Err(format!("build {} ended with {}, must be FAILURE at a stage", build.number, result.unwrap_or("nothing")))
                 }
@@ -286,12 +302,12 @@ impl Chain<'_> {
                 Verdict::Skipped(format!("not reached ({})", stage.status))
             } else {
                 failed = true;
-                Verdict::Failed(format!("{} after {seconds}; see {}; {}", stage.status, build.url, self.log(build.number)))
+                Verdict::Failed(format!("{} after {seconds}; see {}; {}", stage.status, build.url, self.last_words(build.number)))
             };
             self.add(title, verdict);
         }
         if stages.is_empty() {
-            self.add("the build has stages", Verdict::Failed(format!("Jenkins names none; {}", self.log(build.number))));
+            self.add("the build has stages", Verdict::Failed(format!("Jenkins names none; {}", self.last_words(build.number))));
         }
     }
 
@@ -352,8 +368,9 @@ impl Chain<'_> {
             let missing: Vec<&str> =
                 stages.iter().filter(own).filter(|stage| stage.is_good() && !good(&stage.name)).map(|stage| stage.name.as_str()).collect();
             if missing.is_empty() && statuses.iter().any(|status| status.status == "success") {
-                let count = statuses.iter().filter(|status| status.status == "success").count();
-                Ok(format!("{count} of {}", statuses.len()))
+                let (good, rest): (Vec<_>, Vec<_>) = statuses.iter().partition(|status| status.status == "success");
+                let rest: Vec<String> = rest.iter().map(|status| format!("{} {}", status.name, status.status)).collect();
+                Ok([vec![format!("{} times success", good.len())], rest].concat().join(", "))
             } else {
                 Err(format!("GitLab shows no success for {}", missing.join(", ")))
             }

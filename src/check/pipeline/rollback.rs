@@ -29,8 +29,7 @@ fn script(spec: &Spec, key: &Secret, sha: &str, parts: &Parts<'_>) -> Framed {
     let prelude = format!(
         "umask 077
 work=$(mktemp -d /tmp/poclab-check.XXXXXX) || exit 73
-id=
-trap '[ -z \"$id\" ] || docker rm -f \"$id\" >/dev/null 2>&1; docker image rm {sick_name} >/dev/null 2>&1; rm -rf \"$work\"' EXIT
+trap '[ ! -s \"$work/id\" ] || docker rm -f \"$(cat \"$work/id\")\" >/dev/null 2>&1; docker image rm {sick_name} >/dev/null 2>&1; rm -rf \"$work\"' EXIT
 trap 'exit 130' HUP INT TERM PIPE
 DOCKER_CONFIG=$work/docker
 export DOCKER_CONFIG"
@@ -46,10 +45,10 @@ export DOCKER_CONFIG"
             false,
         )
         .step("pull", &format!("docker pull -q {} 2>&1", quote(sick)), false)
-        .step("create", &format!("id=$(docker create {})", quote(sick)), false)
+        .step("create", &format!("docker create {} >\"$work/id\"", quote(sick)), false)
         .step(
             "commit",
-            &format!("docker commit --change 'HEALTHCHECK --retries=1 CMD false' \"$id\" {sick_name} 2>&1"),
+            &format!("docker commit --change 'HEALTHCHECK --retries=1 CMD false' \"$(cat \"$work/id\")\" {sick_name} 2>&1"),
             false,
         )
         .step("push", &format!("docker push -q {sick_name} 2>&1"), false)

@@ -67,7 +67,9 @@ pub fn configuration(spec: &Spec, found: &Found, observed: &Observed) -> Vec<Str
     differs("memory limit", size(host.memory), size(spec.memory.as_deref().and_then(bytes).unwrap_or(0)));
     differs("dropped capabilities", capabilities(host.cap_drop.as_ref()), capabilities(Some(&spec.cap_drop)));
     differs("added capabilities", capabilities(host.cap_add.as_ref()), capabilities(Some(&spec.cap_add)));
-    let group = |name: &String| observed.groups.get(name).filter(|number| !number.is_empty()).cloned().unwrap_or_else(|| format!("{name} (no such group)"));
+    let group = |name: &String| {
+        observed.groups.get(name).filter(|number| !number.is_empty()).cloned().unwrap_or_else(|| format!("{name} (no such group)"))
+    };
     differs("groups", list(host.group_add.iter().flatten().cloned()), list(spec.groups.iter().map(group)));
     // No spec can ask for these.
     differs("process namespace", host.pid_mode.clone(), String::new());

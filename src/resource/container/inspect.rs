@@ -156,7 +156,11 @@ pub fn parse(specs: &[&Spec], text: &str) -> Vec<Result<Observed, String>> {
                 return Err(format!("nothing was said about the group {group}"));
             }
             let container = containers.iter().find(|found| found.name.trim_start_matches('/') == spec.name);
-            Ok(Observed { container: container.cloned().map(Box::new), image: images.get(spec.image.as_str()).cloned(), groups: groups.clone() })
+            Ok(Observed {
+                container: container.cloned().map(Box::new),
+                image: images.get(spec.image.as_str()).cloned(),
+                groups: groups.clone(),
+            })
         })
         .collect()
 }

@@ -50,7 +50,10 @@ fn serve(args: &[String]) -> Result<String, String> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let java = [variable("JAVA_OPTS"), variable("JENKINS_JAVA_OPTS")].into_iter().flatten().collect::<Vec<_>>().join(" ");
     if !java.contains("-Djenkins.install.runSetupWizard=false") {
-        return Err("the setup wizard is not in the rehearsal: JAVA_OPTS or JENKINS_JAVA_OPTS must have -Djenkins.install.runSetupWizard=false".into());
+        return Err(
+            "the setup wizard is not in the rehearsal: JAVA_OPTS or JENKINS_JAVA_OPTS must have -Djenkins.install.runSetupWizard=false"
+                .into(),
+        );
     }
     let home = PathBuf::from(variable("JENKINS_HOME").unwrap_or_else(|| "/var/jenkins_home".into()));
     let casc = variable("CASC_JENKINS_CONFIG").map_or_else(|| home.join("jenkins.yaml"), PathBuf::from);

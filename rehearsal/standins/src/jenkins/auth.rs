@@ -51,8 +51,23 @@ impl User {
 
 /// The permissions that exist here; `Overall/Administer` implies all.
 pub const PERMISSIONS: &[&str] = &[
-    "Overall/Administer", "Overall/Read", "Overall/SystemRead", "Job/Build", "Job/Cancel", "Job/Configure", "Job/Create", "Job/Delete",
-    "Job/Discover", "Job/Read", "Job/Workspace", "Run/Delete", "Run/Replay", "Run/Update", "View/Read", "Credentials/View", "SCM/Tag",
+    "Overall/Administer",
+    "Overall/Read",
+    "Overall/SystemRead",
+    "Job/Build",
+    "Job/Cancel",
+    "Job/Configure",
+    "Job/Create",
+    "Job/Delete",
+    "Job/Discover",
+    "Job/Read",
+    "Job/Workspace",
+    "Run/Delete",
+    "Run/Replay",
+    "Run/Update",
+    "View/Read",
+    "Credentials/View",
+    "SCM/Tag",
 ];
 
 /// Who may do what.

@@ -128,7 +128,9 @@ impl<'a> At<'a> {
     fn needs(&self, plugin: &str) -> Result<(), String> {
         match self.plugins.contains_key(plugin) {
             true => Ok(()),
-            false => self.fail(&format!("No configurator for the following root elements or attributes: it is of the plugin {plugin}, which is not installed")),
+            false => self.fail(&format!(
+                "No configurator for the following root elements or attributes: it is of the plugin {plugin}, which is not installed"
+            )),
         }
     }
 
@@ -138,7 +140,8 @@ impl<'a> At<'a> {
         for (key, value) in map {
             let Some(name) = key.as_str() else { return self.fail("keys must be text") };
             if !known.contains(&name) {
-                let what = if self.path.is_empty() { "No configurator for the following root elements" } else { "Invalid configuration elements" };
+                let what =
+                    if self.path.is_empty() { "No configurator for the following root elements" } else { "Invalid configuration elements" };
                 return self.fail(&format!("{what}: {name}. Available attributes : {}", known.join(", ")));
             }
             visit(name, self.to(name), value)?;
@@ -189,8 +192,18 @@ impl<'a> At<'a> {
 
 fn jenkins(at: &At<'_>, value: &Value, config: &mut Config) -> Result<(), String> {
     let known = [
-        "authorizationStrategy", "crumbIssuer", "disableRememberMe", "globalNodeProperties", "labelString", "mode", "numExecutors",
-        "quietPeriod", "remotingSecurity", "securityRealm", "slaveAgentPort", "systemMessage",
+        "authorizationStrategy",
+        "crumbIssuer",
+        "disableRememberMe",
+        "globalNodeProperties",
+        "labelString",
+        "mode",
+        "numExecutors",
+        "quietPeriod",
+        "remotingSecurity",
+        "securityRealm",
+        "slaveAgentPort",
+        "systemMessage",
     ];
     at.each(value, &known, |key, at, value| match key {
         "numExecutors" => at.number(value).map(|number| config.executors = usize::try_from(number).unwrap_or(1)),
@@ -266,9 +279,7 @@ fn credentials(at: &At<'_>, value: &Value, config: &mut Config) -> Result<(), St
     at.each(value, &["system"], |_, at, value| {
         at.each(value, &["domainCredentials"], |_, at, value| {
             at.items(value)?.iter().try_for_each(|domain| {
-                at.each(domain, &["credentials"], |_, at, value| {
-                    at.items(value)?.iter().try_for_each(|item| credential(&at, item, config))
-                })
+                at.each(domain, &["credentials"], |_, at, value| at.items(value)?.iter().try_for_each(|item| credential(&at, item, config)))
             })
         })
     })
@@ -373,7 +384,8 @@ fn jobs(at: &At<'_>, value: &Value, config: &mut Config) -> Result<(), String> {
     at.needs("job-dsl")?;
     at.items(value)?.iter().try_for_each(|item| {
         at.each(item, &["script"], |_, at, value| {
-            let jobs = dsl::read(&at.text(value)?, at.plugins).or_else(|why| at.fail(&format!("javaposse.jobdsl.dsl.DslScriptException: {why}")))?;
+            let jobs = dsl::read(&at.text(value)?, at.plugins)
+                .or_else(|why| at.fail(&format!("javaposse.jobdsl.dsl.DslScriptException: {why}")))?;
             config.jobs.extend(jobs);
             Ok(())
         })

@@ -90,11 +90,17 @@ impl Binding {
     /// Gives the build what it asks for. Errors are Jenkins' words.
     pub fn bind(&self, all: &[Credential], folder: &Path, bound: &mut Bound) -> Result<(), String> {
         let Some(credential) = all.iter().find(|credential| credential.id == self.id) else {
-            return Err(format!("org.jenkinsci.plugins.credentialsbinding.impl.CredentialNotFoundException: Could not find credentials entry with ID '{}'", self.id));
+            return Err(format!(
+                "org.jenkinsci.plugins.credentialsbinding.impl.CredentialNotFoundException: Could not find credentials entry with ID '{}'",
+                self.id
+            ));
         };
         let wrong = || {
             let kind = &self.kind;
-            Err(format!("org.jenkinsci.plugins.credentialsbinding.impl.CredentialNotFoundException: Credentials '{}' is of another type where '{kind}' was expected", self.id))
+            Err(format!(
+                "org.jenkinsci.plugins.credentialsbinding.impl.CredentialNotFoundException: Credentials '{}' is of another type where '{kind}' was expected",
+                self.id
+            ))
         };
         for (field, variable) in &self.variables {
             let value = match (self.kind.as_str(), &credential.kind, field.as_str()) {
@@ -161,7 +167,10 @@ mod tests {
             Credential { id: "k".into(), kind: Kind::SshKey { username: "git".into(), key: "KEY".into() } },
         ];
         let mut bound = Bound::default();
-        binding("usernamePassword(credentialsId: 'p', usernameVariable: 'U', passwordVariable: 'P')").unwrap().bind(&all, dir.path(), &mut bound).unwrap();
+        binding("usernamePassword(credentialsId: 'p', usernameVariable: 'U', passwordVariable: 'P')")
+            .unwrap()
+            .bind(&all, dir.path(), &mut bound)
+            .unwrap();
         binding("sshUserPrivateKey(credentialsId: 'k', keyFileVariable: 'F')").unwrap().bind(&all, dir.path(), &mut bound).unwrap();
         assert_eq!(bound.variables[..2], [("U".into(), "u".into()), ("P".into(), "pw".into())]);
         let file = bound.variables[2].1.clone();

@@ -45,7 +45,9 @@ pub fn read(script: &str, plugins: &Plugins) -> Result<Vec<Job>, String> {
     let mut jobs = Vec::new();
     for statement in &statements {
         let call = call(statement)?;
-        let (Some(name), Some(body), "pipelineJob") = (call.text(), &call.body, call.name.as_str()) else { return unknown(call, "the script") };
+        let (Some(name), Some(body), "pipelineJob") = (call.text(), &call.body, call.name.as_str()) else {
+            return unknown(call, "the script");
+        };
         if !plugins.contains_key("workflow-job") {
             return Err(format!("(line {}) pipelineJob is of the plugin workflow-job, which is not installed", call.line));
         }
@@ -66,7 +68,10 @@ fn call(statement: &Stmt) -> Result<&Call, String> {
 }
 
 fn unknown<T>(call: &Call, of: &str) -> Result<T, String> {
-    Err(format!("(line {}) No signature of method: {}() is applicable in {of} (in the rehearsal's subset of job DSL)", call.line, call.name))
+    Err(format!(
+        "(line {}) No signature of method: {}() is applicable in {of} (in the rehearsal's subset of job DSL)",
+        call.line, call.name
+    ))
 }
 
 /// Visits the calls of a block.
@@ -122,7 +127,10 @@ fn job_part(statement: &Stmt, job: &mut Job, plugins: &Plugins) -> Result<(), St
 fn scm(part: &Call, job: &mut Job) -> Result<(), String> {
     match part.name.as_str() {
         "scriptPath" => text(part).map(|path| job.script_path = path),
-        "lightweight" if flag(part)? => Err(format!("(line {}) lightweight(true) reads the Jenkinsfile of the branch, not of the pushed commit: write false", part.line)),
+        "lightweight" if flag(part)? => Err(format!(
+            "(line {}) lightweight(true) reads the Jenkinsfile of the branch, not of the pushed commit: write false",
+            part.line
+        )),
         "lightweight" => Ok(()),
         "scm" => block(part, |kind| match kind.name.as_str() {
             "git" => block(kind, |git| match git.name.as_str() {
@@ -144,7 +152,11 @@ fn trigger(of: &Call) -> Result<Trigger, String> {
     let mut trigger = Trigger { on_push: true, all_branches: true, ..Trigger::default() };
     block(of, |setter| match setter.name.as_str() {
         "triggerOnPush" => flag(setter).map(|value| trigger.on_push = value),
-        "triggerOnMergeRequest" | "triggerOnNoteRequest" | "triggerOnPipelineEvent" | "triggerOnAcceptedMergeRequest" | "triggerOnClosedMergeRequest" => match flag(setter)? {
+        "triggerOnMergeRequest"
+        | "triggerOnNoteRequest"
+        | "triggerOnPipelineEvent"
+        | "triggerOnAcceptedMergeRequest"
+        | "triggerOnClosedMergeRequest" => match flag(setter)? {
             true => Err(format!("(line {}) {}(true) is not in the rehearsal", setter.line, setter.name)),
             false => Ok(()),
         },

@@ -68,7 +68,10 @@ impl Checkout<'_> {
         };
         let commit = git(&["rev-parse", "--verify", &format!("{revision}^{{commit}}")])?;
         let [commit] = commit.as_slice() else { return Err(format!("Couldn't find any revision to build ({revision})")) };
-        self.console.say(&format!("Checking out Revision {commit} ({})", self.env.get("gitlabBranch").map_or(self.job.branch.as_str(), String::as_str)));
+        self.console.say(&format!(
+            "Checking out Revision {commit} ({})",
+            self.env.get("gitlabBranch").map_or(self.job.branch.as_str(), String::as_str)
+        ));
         git(&["config", "core.sparsecheckout", "false"])?;
         git(&["checkout", "--quiet", "--force", commit])?;
         Ok(commit.clone())

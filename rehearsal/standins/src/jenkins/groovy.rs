@@ -126,8 +126,35 @@ fn inner(source: &str, line: usize) -> Result<Expr, String> {
 
 /// Statements and expressions that are Groovy, and are not in the subset.
 const OTHERS: &[&str] = &[
-    "abstract", "as", "assert", "break", "case", "catch", "class", "continue", "def", "do", "else", "enum", "final", "finally", "for", "if", "import",
-    "instanceof", "interface", "new", "package", "return", "static", "switch", "synchronized", "throw", "trait", "try", "while",
+    "abstract",
+    "as",
+    "assert",
+    "break",
+    "case",
+    "catch",
+    "class",
+    "continue",
+    "def",
+    "do",
+    "else",
+    "enum",
+    "final",
+    "finally",
+    "for",
+    "if",
+    "import",
+    "instanceof",
+    "interface",
+    "new",
+    "package",
+    "return",
+    "static",
+    "switch",
+    "synchronized",
+    "throw",
+    "trait",
+    "try",
+    "while",
 ];
 
 struct Parser {
@@ -404,17 +431,16 @@ mod tests {
 
     #[test]
     fn the_forms_of_a_jenkinsfile() {
-        let call = one("pipeline {\n  agent any\n  stages {\n    stage('a b') {\n      steps {\n        sh 'x'\n        echo \"${env.A} b\"\n      }\n    }\n  }\n}\n");
+        let call = one(
+            "pipeline {\n  agent any\n  stages {\n    stage('a b') {\n      steps {\n        sh 'x'\n        echo \"${env.A} b\"\n      }\n    }\n  }\n}\n",
+        );
         assert_eq!((call.name.as_str(), call.body.as_ref().map(Vec::len)), ("pipeline", Some(2)));
         let stages = call.body.unwrap()[1].call().unwrap().clone();
         let stage = stages.body.unwrap()[0].call().unwrap().clone();
         assert_eq!((stage.text(), stage.line), (Some("a b"), 4));
         let steps = stage.body.unwrap()[0].call().unwrap().body.clone().unwrap();
         assert_eq!(steps.len(), 2);
-        let want = Expr::Text(vec![
-            Part::Value(Expr::Member(Box::new(Expr::Name("env".into())), "A".into())),
-            Part::Text(" b".into()),
-        ]);
+        let want = Expr::Text(vec![Part::Value(Expr::Member(Box::new(Expr::Name("env".into())), "A".into())), Part::Text(" b".into())]);
         assert_eq!(steps[1].call().unwrap().args, [want]);
     }
 
@@ -433,8 +459,28 @@ mod tests {
     fn what_is_wrong_is_refused_with_its_line() {
         assert!(parse("a {\n  b 'x\n}\n").unwrap_err()[0].contains("line "));
         for other in [
-            "def x = 1", "for (a in b) { c() }", "import a.b", "class A {}", "x = y ->", "a { b -> c }", "a b c", "a = [x: 1]", "a === b",
-            "a(1.5)", "a ->", "a {", "a }", "a(", "[1, 2", "'a", "\"${a\"", "a =~ b", "a.b.c { }", "a\n{ b }", "/* x", "'\\q'",
+            "def x = 1",
+            "for (a in b) { c() }",
+            "import a.b",
+            "class A {}",
+            "x = y ->",
+            "a { b -> c }",
+            "a b c",
+            "a = [x: 1]",
+            "a === b",
+            "a(1.5)",
+            "a ->",
+            "a {",
+            "a }",
+            "a(",
+            "[1, 2",
+            "'a",
+            "\"${a\"",
+            "a =~ b",
+            "a.b.c { }",
+            "a\n{ b }",
+            "/* x",
+            "'\\q'",
         ] {
             assert!(parse(other).is_err(), "{other}");
         }

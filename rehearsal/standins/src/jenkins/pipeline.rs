@@ -207,7 +207,9 @@ impl Reader<'_> {
         for statement in call.body.iter().flatten() {
             match statement {
                 Stmt::Assign(name, value @ Expr::Text(_), _) => variables.push((name.clone(), value.clone())),
-                other => self.wrong(other.line(), "Environment variable values must be strings (in the rehearsal: no function calls either)"),
+                other => {
+                    self.wrong(other.line(), "Environment variable values must be strings (in the rehearsal: no function calls either)")
+                }
             }
         }
         variables
@@ -246,7 +248,9 @@ impl Reader<'_> {
                 _ => self.wrong(one.line, "an expression of the rehearsal is one expression"),
             },
             // True in a plain pipeline job too: there is no BRANCH_NAME, so such a stage never runs.
-            [one] if one.name == "branch" => self.wrong(one.line, "`branch` is for multibranch jobs: in a pipeline job BRANCH_NAME is never set and this is never true"),
+            [one] if one.name == "branch" => {
+                self.wrong(one.line, "`branch` is for multibranch jobs: in a pipeline job BRANCH_NAME is never set and this is never true")
+            }
             _ => self.wrong(call.line, "`when` of the rehearsal holds one `expression { }`"),
         }
         None
@@ -259,11 +263,18 @@ impl Reader<'_> {
                 let steps = self.steps(condition);
                 post.push((condition.name.clone(), steps));
             } else {
-                self.wrong(condition.line, &format!("Invalid condition \"{}\" - valid conditions are {}", condition.name, CONDITIONS.join(", ")));
+                self.wrong(
+                    condition.line,
+                    &format!("Invalid condition \"{}\" - valid conditions are {}", condition.name, CONDITIONS.join(", ")),
+                );
             }
         }
         // Jenkins' own order, whatever the file's.
-        post.sort_by_key(|(name, _)| ["always", "changed", "aborted", "failure", "success", "unstable", "unsuccessful", "cleanup"].iter().position(|known| known == name));
+        post.sort_by_key(|(name, _)| {
+            ["always", "changed", "aborted", "failure", "success", "unstable", "unsuccessful", "cleanup"]
+                .iter()
+                .position(|known| known == name)
+        });
         post
     }
 

@@ -63,7 +63,9 @@ pub fn installed(folder: &Path) -> Plugins {
 pub fn write(folder: &Path, plugins: &Plugins) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
     for (name, version) in plugins {
-        let text = format!("Short-Name: {name}\nPlugin-Version: {version}\nRehearsal: no plugin is in this file, the stand-in knows what it brings\n");
+        let text = format!(
+            "Short-Name: {name}\nPlugin-Version: {version}\nRehearsal: no plugin is in this file, the stand-in knows what it brings\n"
+        );
         std::fs::write(folder.join(format!("{name}.jpi")), text)?;
     }
     Ok(())
@@ -98,8 +100,18 @@ pub fn of_step(name: &str) -> Option<&'static str> {
 /// All steps that these plugins bring, for the error about one that they do not.
 pub fn steps(plugins: &Plugins) -> Vec<&'static str> {
     let all = [
-        "archiveArtifacts", "checkout", "dir", "echo", "error", "gitlabCommitStatus", "junit", "sh", "timeout", "unstable",
-        "updateGitlabCommitStatus", "withCredentials",
+        "archiveArtifacts",
+        "checkout",
+        "dir",
+        "echo",
+        "error",
+        "gitlabCommitStatus",
+        "junit",
+        "sh",
+        "timeout",
+        "unstable",
+        "updateGitlabCommitStatus",
+        "withCredentials",
     ];
     all.into_iter().filter(|step| of_step(step).is_some_and(|plugin| plugin.is_empty() || plugins.contains_key(plugin))).collect()
 }

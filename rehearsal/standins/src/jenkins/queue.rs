@@ -98,7 +98,8 @@ impl Item {
             "why": if self.waits() { "Waiting for next available executor" } else { "" },
         });
         if let Some(number) = self.build {
-            value["executable"] = json!({"_class": "org.jenkinsci.plugins.workflow.job.WorkflowRun", "number": number, "url": format!("{url}{number}/")});
+            value["executable"] =
+                json!({"_class": "org.jenkinsci.plugins.workflow.job.WorkflowRun", "number": number, "url": format!("{url}{number}/")});
         }
         value
     }

@@ -97,8 +97,12 @@ impl Build {
     /// `/job/X/N/api/json`
     pub fn json(&self, root: &str) -> Value {
         let cause = match &self.cause {
-            Cause::GitLab(who) => json!({"_class": "com.dabsquared.gitlabjenkins.cause.GitLabWebHookCause", "shortDescription": format!("Started by GitLab push by {who}")}),
-            Cause::User(who) => json!({"_class": "hudson.model.Cause$UserIdCause", "shortDescription": format!("Started by user {who}"), "userId": who, "userName": who}),
+            Cause::GitLab(who) => {
+                json!({"_class": "com.dabsquared.gitlabjenkins.cause.GitLabWebHookCause", "shortDescription": format!("Started by GitLab push by {who}")})
+            }
+            Cause::User(who) => {
+                json!({"_class": "hudson.model.Cause$UserIdCause", "shortDescription": format!("Started by user {who}"), "userId": who, "userName": who})
+            }
         };
         let mut actions = vec![json!({"_class": "hudson.model.CauseAction", "causes": [cause]})];
         if let Some(commit) = &self.commit {

@@ -109,7 +109,12 @@ impl Request {
             Err(refused) => return refused,
         };
         match parts.as_slice() {
-            ["login"] => return page("Sign in to Jenkins [rehearsal]", "<p>This is the rehearsal's stand-in for Jenkins. It has an API and no pages to log in to.</p>"),
+            ["login"] => {
+                return page(
+                    "Sign in to Jenkins [rehearsal]",
+                    "<p>This is the rehearsal's stand-in for Jenkins. It has an API and no pages to log in to.</p>",
+                );
+            }
             ["project", job] if self.method == Method::POST => {
                 let hook = Hook {
                     job,
@@ -135,18 +140,24 @@ impl Request {
             ("GET", ["crumbIssuer", "api", "json"]) => self.crumb(),
             ("GET", []) => page("Dashboard [Jenkins, rehearsal]", &self.dashboard()),
             ("GET", ["api", "json"]) => object(&self.overview(may("Job/Read"))),
-            ("GET", ["me", "api", "json"] | ["whoAmI", "api", "json"]) => object(&json!({"name": who.user, "anonymous": who.user.is_none(), "authenticated": who.user.is_some()})),
+            ("GET", ["me", "api", "json"] | ["whoAmI", "api", "json"]) => {
+                object(&json!({"name": who.user, "anonymous": who.user.is_none(), "authenticated": who.user.is_some()}))
+            }
             ("GET", ["pluginManager", "api", "json"]) => match may("Overall/Administer") || may("Overall/SystemRead") {
                 true => object(&self.plugins()),
                 false => denied(&who, "Overall/SystemRead"),
             },
             ("GET", ["computer", "api", "json"]) => {
                 let busy = self.jenkins.work(|work| work.running.len());
-                object(&json!({"_class": "hudson.model.ComputerSet", "busyExecutors": busy, "totalExecutors": self.jenkins.config().executors}))
+                object(
+                    &json!({"_class": "hudson.model.ComputerSet", "busyExecutors": busy, "totalExecutors": self.jenkins.config().executors}),
+                )
             }
             ("GET", ["queue", "api", "json"]) => {
                 let root = self.jenkins.config().url.clone();
-                object(&json!({"_class": "hudson.model.Queue", "items": self.jenkins.work(|work| work.queue.waiting().map(|item| item.json(&root)).collect::<Vec<_>>())}))
+                object(
+                    &json!({"_class": "hudson.model.Queue", "items": self.jenkins.work(|work| work.queue.waiting().map(|item| item.json(&root)).collect::<Vec<_>>())}),
+                )
             }
             ("GET", ["queue", "item", id, "api", "json"]) => {
                 let root = self.jenkins.config().url.clone();
@@ -160,13 +171,17 @@ impl Request {
                 }
                 false => denied(&who, "Job/Cancel"),
             },
-            ("POST", ["user", user, "descriptorByName", "jenkins.security.ApiTokenProperty", "generateNewToken"]) => match who.user.as_deref() == Some(*user) {
-                true => match self.jenkins.new_token(user) {
-                    Ok(token) => object(&json!({"status": "ok", "data": {"tokenName": self.query("newTokenName"), "tokenUuid": random(16), "tokenValue": token}})),
-                    Err(why) => text(500, &why),
-                },
-                false => denied(&who, "Overall/Administer"),
-            },
+            ("POST", ["user", user, "descriptorByName", "jenkins.security.ApiTokenProperty", "generateNewToken"]) => {
+                match who.user.as_deref() == Some(*user) {
+                    true => match self.jenkins.new_token(user) {
+                        Ok(token) => object(
+                            &json!({"status": "ok", "data": {"tokenName": self.query("newTokenName"), "tokenUuid": random(16), "tokenValue": token}}),
+                        ),
+                        Err(why) => text(500, &why),
+                    },
+                    false => denied(&who, "Overall/Administer"),
+                }
+            }
             ("POST", ["configuration-as-code", "reload"]) => match may("Overall/Administer") {
                 true => self.reload(),
                 false => denied(&who, "Overall/Administer"),
@@ -212,7 +227,9 @@ impl Request {
         let log = || std::fs::read(folder.join("log")).unwrap_or_default();
         match (self.method.as_str(), rest) {
             ("GET", ["api", "json"]) => object(&build.json(&self.jenkins.config().url)),
-            ("GET", ["wfapi", "describe"] | ["wfapi"]) if self.jenkins.plugins.contains_key("pipeline-rest-api") => object(&build.describe()),
+            ("GET", ["wfapi", "describe"] | ["wfapi"]) if self.jenkins.plugins.contains_key("pipeline-rest-api") => {
+                object(&build.describe())
+            }
             ("GET", ["consoleText"]) => ([(header::CONTENT_TYPE, "text/plain;charset=utf-8")], log()).into_response(),
             ("GET", ["logText", "progressiveText"]) => {
                 let (all, start) = (log(), self.query("start").and_then(|start| start.parse::<usize>().ok()).unwrap_or(0));
@@ -318,7 +335,8 @@ impl Request {
         let session = self.session().filter(|id| sessions.contains_key(*id)).map_or_else(|| random(16), str::to_owned);
         let crumb = sessions.entry(session.clone()).or_insert_with(|| random(32)).clone();
         let cookie = format!("JSESSIONID={session}; Path=/; HttpOnly; SameSite=Lax");
-        let mut response = object(&json!({"_class": "hudson.security.csrf.DefaultCrumbIssuer", "crumb": crumb, "crumbRequestField": "Jenkins-Crumb"}));
+        let mut response =
+            object(&json!({"_class": "hudson.security.csrf.DefaultCrumbIssuer", "crumb": crumb, "crumbRequestField": "Jenkins-Crumb"}));
         if let Ok(value) = header::HeaderValue::from_str(&cookie) {
             response.headers_mut().insert(header::SET_COOKIE, value);
         }
@@ -349,7 +367,9 @@ impl Request {
 }
 
 fn page(title: &str, body: &str) -> Response {
-    let html = format!("<!DOCTYPE html><html lang=\"en\"><head><title>{title}</title></head><body><h1>{title}</h1>{body}<p>Jenkins {VERSION}</p></body></html>");
+    let html = format!(
+        "<!DOCTYPE html><html lang=\"en\"><head><title>{title}</title></head><body><h1>{title}</h1>{body}<p>Jenkins {VERSION}</p></body></html>"
+    );
     ([(header::CONTENT_TYPE, "text/html;charset=utf-8")], html).into_response()
 }
 

@@ -99,7 +99,11 @@ impl Jenkins {
                 match Build::load(&self.home, &job.name, number) {
                     Some(mut build) if build.result.is_none() && !running => {
                         build.result = Some("ABORTED".into());
-                        build.stages.iter_mut().filter(|stage| stage.status == "IN_PROGRESS").for_each(|stage| stage.status = "ABORTED".into());
+                        build
+                            .stages
+                            .iter_mut()
+                            .filter(|stage| stage.status == "IN_PROGRESS")
+                            .for_each(|stage| stage.status = "ABORTED".into());
                         build.save(&self.home).map_err(|e| format!("a build cannot be saved: {e}"))?;
                     }
                     _ => {}

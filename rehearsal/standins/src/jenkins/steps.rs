@@ -207,7 +207,8 @@ impl Run<'_> {
         let kept = Build::folder(&self.jenkins.home, &self.build.job, self.build.number).join("archive");
         for file in files {
             let target = kept.join(&file);
-            let copy = target.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::copy(self.folder.join(&file), &target));
+            let copy =
+                target.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::copy(self.folder.join(&file), &target));
             copy.map_err(|e| Fail::Failed(format!("{file} cannot be archived: {e}")))?;
             if !self.build.artifacts.contains(&file) {
                 self.build.artifacts.push(file);
@@ -220,11 +221,7 @@ impl Run<'_> {
         self.console.say("[Pipeline] junit\nRecording test results");
         let files = matching(&self.folder, patterns).map_err(Fail::Failed)?;
         if files.is_empty() {
-            return if allow_empty {
-                Ok(())
-            } else {
-                Err(Fail::Failed("No test report files were found. Configuration error?".into()))
-            };
+            return if allow_empty { Ok(()) } else { Err(Fail::Failed("No test report files were found. Configuration error?".into())) };
         }
         let mut sum = (0, 0, 0);
         for file in files {
@@ -240,7 +237,12 @@ impl Run<'_> {
 
 /// Tests, failures and skipped ones of a report: by its elements, as the attributes may lie.
 fn counts(xml: &str) -> (u64, u64, u64) {
-    let count = |tag: &str| u64::try_from(xml.matches(&format!("<{tag} ")).count() + xml.matches(&format!("<{tag}>")).count() + xml.matches(&format!("<{tag}/>")).count()).unwrap_or(0);
+    let count = |tag: &str| {
+        u64::try_from(
+            xml.matches(&format!("<{tag} ")).count() + xml.matches(&format!("<{tag}>")).count() + xml.matches(&format!("<{tag}/>")).count(),
+        )
+        .unwrap_or(0)
+    };
     (count("testcase"), count("failure") + count("error"), count("skipped"))
 }
 
@@ -279,7 +281,9 @@ fn parts_match(pattern: &[&str], parts: &[&str]) -> bool {
 fn name_matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
-        Some((head, tail)) => name.strip_prefix(head).is_some_and(|rest| rest.char_indices().map(|(at, _)| at).chain([rest.len()]).any(|at| name_matches(tail, &rest[at..]))),
+        Some((head, tail)) => name
+            .strip_prefix(head)
+            .is_some_and(|rest| rest.char_indices().map(|(at, _)| at).chain([rest.len()]).any(|at| name_matches(tail, &rest[at..]))),
     }
 }
 

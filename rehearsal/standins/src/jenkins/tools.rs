@@ -55,7 +55,9 @@ mod tests {
         std::fs::write(path("bad.pem"), "no certificate").unwrap();
         let args = |file: &str| -> Vec<String> {
             let store = path("cacerts");
-            ["-importcert", "-noprompt", "-alias", "lab", "-file", file, "-keystore", &store, "-storepass", "changeit"].map(str::to_owned).to_vec()
+            ["-importcert", "-noprompt", "-alias", "lab", "-file", file, "-keystore", &store, "-storepass", "changeit"]
+                .map(str::to_owned)
+                .to_vec()
         };
         assert!(keytool(&args(&path("bad.pem"))).unwrap_err().contains("not an X.509"));
         assert!(keytool(&["-list".to_owned()]).is_err());

@@ -62,7 +62,9 @@ pub fn eval(expr: &Expr, env: &BTreeMap<String, String>) -> Result<Value, String
         Expr::Choice(test, yes, no) => eval(if eval(test, env)?.truth() { yes } else { no }, env)?,
         Expr::Binary(left, op, right) => binary(left, op, right, env)?,
         Expr::Call(call) => {
-            let Some(on) = &call.on else { return Err(format!("java.lang.NoSuchMethodError: No such DSL method '{}' in an expression", call.name)) };
+            let Some(on) = &call.on else {
+                return Err(format!("java.lang.NoSuchMethodError: No such DSL method '{}' in an expression", call.name));
+            };
             let on = eval(on, env)?;
             let args = call.args.iter().map(|arg| eval(arg, env)).collect::<Result<Vec<_>, _>>()?;
             method(&on, &call.name, &args)?
