@@ -4,16 +4,21 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 POCLAB := target/release/poclab
+# The same for any Linux, however old: what runs on the deployment server.
+STATIC := target/x86_64-unknown-linux-musl/release/poclab
 PREFIX ?= /usr/local
 SCRIPTS := $(shell git ls-files -z -- ':!*.rs' 2>/dev/null | xargs -0 grep -lE '^\#!.*\b(ba|da)?sh\b' 2>/dev/null)
 
-.PHONY: help build rehearse rehearse-down test check unit lab-test fuzz vagrant-check bench install prerequisites test-prerequisites schemas
+.PHONY: help build static app-test rehearse rehearse-down test check unit lab-test fuzz vagrant-check bench install prerequisites test-prerequisites schemas
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*## |^[a-z-]+: *## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-build: prerequisites ## the tool: target/release/poclab
+build: prerequisites static ## the tool: target/release/poclab, and the same as a static program
 	$(CARGO) build --release --locked
+
+static: prerequisites ## the static program: $(STATIC)
+	$(CARGO) build --release --locked --target x86_64-unknown-linux-musl --features vendored-openssl --bin poclab
 
 rehearse: build  ## four local hosts, full bootstrap, full verification
 	$(POCLAB) rehearse up
@@ -22,7 +27,7 @@ rehearse: build  ## four local hosts, full bootstrap, full verification
 rehearse-down:   ## remove the rehearsal
 	$(POCLAB) rehearse down
 
-test: test-prerequisites check unit lab-test vagrant-check ## everything that CI runs
+test: test-prerequisites check unit app-test lab-test vagrant-check ## everything that CI runs
 	@echo "all tests passed"
 
 check:           ## formatting, lints, shell scripts
@@ -34,7 +39,10 @@ check:           ## formatting, lints, shell scripts
 unit:            ## unit, golden, binary and real-sshd tests
 	POCLAB_REQUIRE_SSHD=1 POCLAB_REQUIRE_TOOLS=1 $(CARGO) test --locked
 
-lab-test:        ## the four-host container lab, and a host that is damaged on purpose
+app-test:        ## the application's own tests: lint, types, 100 % coverage, known vulnerabilities, its scripts
+	APP_VENV=$(CURDIR)/target/app-venv app/ci/unit
+
+lab-test: static ## the four-host container lab, and a host that is damaged on purpose
 	tests/lab/run
 
 FUZZ_SECONDS ?= 60

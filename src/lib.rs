@@ -5,6 +5,7 @@
 pub mod base;
 pub mod check;
 pub mod cli;
+pub mod deploy;
 pub mod engine;
 #[cfg(any(test, feature = "hostile"))]
 pub mod hostile;

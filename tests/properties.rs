@@ -11,6 +11,8 @@
 
 #[path = "properties/accounts.rs"]
 mod accounts;
+#[path = "properties/api.rs"]
+mod api;
 #[path = "properties/docker.rs"]
 mod docker;
 #[path = "properties/files.rs"]
@@ -61,6 +63,8 @@ properties! {
     directory => files::directory,
     link => files::link,
     command => files::command,
+    api_object => api::api_object,
+    git_branch => api::git_branch,
     hosts_entries => files::hosts_entries,
     selinux => system::selinux;
     host:
@@ -75,6 +79,7 @@ properties! {
     firewall_zone => firewall::firewall_zone,
     docker_ports => firewall::docker_ports,
     docker_image => docker::docker_image,
+    docker_build => docker::docker_build,
     container => docker::container,
 }
 

@@ -14,7 +14,7 @@ mod tail;
 
 pub use clock::now;
 pub use exit::Exit;
-pub use hash::sha256;
+pub use hash::{LocalFile, sha256};
 pub use hostile::is_hostile;
 pub use operator::operator;
 pub use payload::Payload;

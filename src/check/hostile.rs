@@ -98,6 +98,10 @@ const GOOD: &[(&str, i32, &str)] = &[
     ("digest", 0, "registry.lab.example:5000/probe@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n"),
     ("absent", 1, "Error: No such image: x\n"),
     ("forbidden", 1, "denied: requested access to the resource is denied\n"),
+    // gitlab
+    ("key", 0, ""),
+    ("read", 0, "00fa1e5f0d6c refs/heads/main\n0000"),
+    ("write", 1, "remote: ERROR: This deploy key does not have write access to this project.\n"),
     // published_port
     ("docker", 0, "20.10.24\n"),
     ("leftovers", 0, ""),
@@ -105,6 +109,11 @@ const GOOD: &[(&str, i32, &str)] = &[
     ("run", 0, ""),
     ("page", 0, "poclab-page\n"),
     ("led", 0, ""),
+    // deployment
+    ("deployed", 0, "commit: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\napi: r/a@sha256:1\nwebsite: r/w@sha256:2\nresult: running\n"),
+    ("status", 0, r#"{"myapplication":[{"lastcommitsha":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}]}"#),
+    ("website", 0, "<p>- bob is 13 years old</p>"),
+    ("denied", 0, "401"),
     // interruptions
     ("marker", 0, "-A IN_public_deny -s 192.0.2.213/32 -j DROP\n"),
     ("rules", 0, "-A INPUT -j INPUT_direct\n"),
@@ -133,12 +142,19 @@ pub(crate) fn parsers() -> Vec<Parser> {
         ("selinux_enforcing", json!({"hosts": names, "absent_ok": true})),
         ("no_insecure_registry", json!({"hosts": names})),
         ("time_sync", json!({"hosts": names})),
+        ("deployment", json!({"host": "app", "from": "registry", "api": "http://10.9.0.11:5000", "website": "http://10.9.0.11"})),
         ("port_matrix", matrix),
         ("published_port", json!({"hosts": hosts, "flows": flows, "docker_hosts": names, "image": "busybox:1.36"})),
         (
             "registry",
             json!({"push_endpoint": "registry.lab.example:5000", "address": "10.9.0.12", "push_user": "a", "push_password": "b",
                 "pull_user": "c", "pull_password": "d", "push_from": "app", "pull_on": "registry", "repository": "probe"}),
+        ),
+        (
+            "gitlab",
+            json!({"name": "gitlab.lab.example", "address": "10.9.0.12", "version": "17", "token": "a", "status_token": "b",
+                "developer_password": "c", "project": "a/b", "branch": "main", "hook_url": "https://h/x", "ssh_from": "app", "host_key": "k",
+                "checkout_key": "d"}),
         ),
     ];
     let parser = |(kind, value): (&'static str, serde_json::Value)| {

@@ -3,12 +3,15 @@
 //! A check knows neither SSH nor a terminal: it runs against a [`Reach`].
 
 mod containers;
+pub mod deployment;
 mod disrupt;
 pub mod firewall_survives;
 pub mod firewalld_running;
+pub mod gitlab;
 #[cfg(any(test, feature = "hostile"))]
 pub(crate) mod hostile;
 pub mod image_registry;
+pub mod jenkins;
 mod kind;
 mod matrix;
 pub mod no_insecure_registry;

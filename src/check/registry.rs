@@ -61,9 +61,12 @@ macro_rules! checks {
 }
 
 checks! {
+    deployment,
     firewall_survives,
     firewalld_running,
+    gitlab,
     image_registry,
+    jenkins,
     no_insecure_registry,
     pipeline,
     port_matrix,

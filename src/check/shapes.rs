@@ -80,6 +80,11 @@ pub(super) fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Secret, D::Er
     String::deserialize(from).map(Secret::new)
 }
 
+/// The same where there may be none.
+pub fn secret_if_any<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Secret>, D::Error> {
+    Option::<String>::deserialize(from).map(|text| text.map(Secret::new))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -111,6 +111,8 @@ pub struct Asked {
     pub method: String,
     pub path: String,
     pub authorization: String,
+    /// The header PRIVATE-TOKEN.
+    pub token: String,
 }
 
 type Answer = (u16, Vec<(String, String)>, Vec<u8>);
@@ -153,13 +155,15 @@ fn serve(tls: impl Read + Write, answer: &dyn Fn(&Asked) -> Answer) -> Option<()
     let mut line = String::new();
     tls.read_line(&mut line).ok()?;
     let mut words = line.split_whitespace();
-    let mut asked = Asked { method: words.next()?.to_owned(), path: words.next()?.to_owned(), authorization: String::new() };
+    let mut asked =
+        Asked { method: words.next()?.to_owned(), path: words.next()?.to_owned(), authorization: String::new(), token: String::new() };
     loop {
         let mut header = String::new();
         tls.read_line(&mut header).ok()?;
         match header.trim().split_once(':') {
             None => break,
             Some((key, value)) if key.eq_ignore_ascii_case("authorization") => asked.authorization = value.trim().to_owned(),
+            Some((key, value)) if key.eq_ignore_ascii_case("private-token") => asked.token = value.trim().to_owned(),
             Some(_) => {}
         }
     }

@@ -6,6 +6,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use super::completions;
+use crate::deploy::{Commit, Image};
 
 /// Turns bare CentOS 7.6 hosts into a verified DevSecOps lab over plain SSH.
 ///
@@ -87,14 +88,24 @@ pub enum Command {
     Status(Status),
     /// The last build of the application's pipeline, stage by stage
     ///
-    /// `--watch` follows it while it runs (and waits for the first one, if there is none). Exit 0: it is good, or runs; 1: it ended
-    /// otherwise; 4: Jenkins could not be asked.
+    /// `--watch` follows the one that runs, or waits for the next one. Exit 0: it is good, unstable (its stages say what was left
+    /// open), or still runs; 1: it ended otherwise; 4: Jenkins could not be asked.
     Pipeline(Pipeline),
     /// Who holds which host; removes the locks of runs that are gone. Exit 0: no lock is left; 1: one is; 4: a host cannot be seen
     Unlock(Unlock),
     /// The lab's generated passwords, keys and certificates
     #[command(subcommand)]
     Secrets(Secrets),
+    /// Deploy images by digest to the application's host; the previous ones come back when they do not answer
+    ///
+    /// For the pipeline, on the deployment server. The host pulls and starts them, and they are looked at from here: the API's
+    /// /status must answer the commit, and the website must list the students. Otherwise, and when the connection or this program
+    /// dies in the middle, the host puts the previous ones back.
+    ///
+    /// Exit codes: 0 it runs and answers (also when it did before); 1 nothing was changed; 3 the previous version is back and
+    /// answers; 4 the application does not answer, or nobody knows: somebody must look; 64 the command line or the configuration
+    /// is wrong; 130 interrupted.
+    Deploy(Deploy),
     /// The lab on local hosts: rehearse before touching the real ones
     #[command(subcommand)]
     Rehearse(Rehearse),
@@ -154,7 +165,7 @@ pub struct Status {
 /// `pipeline`
 #[derive(Debug, Clone, ClapArgs)]
 pub struct Pipeline {
-    /// Follow the build until it ends
+    /// Follow the build that runs until it ends; when none runs, wait for the next one
     #[arg(short, long)]
     pub watch: bool,
     /// This build instead of the last one
@@ -299,6 +310,26 @@ pub struct Observe {
     /// Host name
     #[arg(add = completions::hosts())]
     pub host: String,
+}
+
+/// `deploy`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Deploy {
+    /// An image by digest, as it was pushed: REGISTRY/NAME@sha256:DIGEST. Once for the API and once for the website
+    #[arg(long = "image", value_name = "IMAGE", required = true)]
+    pub images: Vec<Image>,
+    /// The commit that they were built of
+    #[arg(long, value_name = "SHA")]
+    pub commit: Commit,
+    /// Where to deploy to, by its name in the configuration [default: the only one that there is]
+    #[arg(long, value_name = "NAME")]
+    pub to: Option<String>,
+    /// The private key that may ask for a deployment [default: `key` of the configuration]
+    #[arg(long, env = "DEPLOY_KEY", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub key: Option<PathBuf>,
+    /// Where to deploy to and how
+    #[arg(long, env = "POCLAB_DEPLOY_CONFIG", value_name = "FILE", default_value = "/etc/poclab/deploy.yml", value_hint = ValueHint::FilePath)]
+    pub config: PathBuf,
 }
 
 /// `schema`

@@ -3,6 +3,7 @@
 mod args;
 mod bootstrap;
 mod completions;
+mod deploy;
 mod explain;
 mod files;
 mod man;
@@ -72,6 +73,7 @@ pub fn main() -> Exit {
         Command::Status(command) => status::run(&args.global, command),
         Command::Pipeline(command) => pipeline::run(&args.global, command),
         Command::Unlock(command) => unlock::run(&args.global, command),
+        Command::Deploy(command) => deploy::run(&args.global, command),
         Command::Secrets(command) => secrets::run(&args.global, command),
         Command::Rehearse(command) => rehearse::run(&args.global, command),
         Command::Observe(command) => observe::run(&args.global, command),

@@ -20,10 +20,13 @@ pub fn run(global: &Global, command: &Pipeline) -> Result<Exit, Stop> {
     let unseen = |why: String| Stop::new(Exit::Unobserved, why);
     let api = Api::new(site, &FromHere { ca: &lab.ca_pem }).map_err(unseen)?;
     let mut seen: Option<(Build, Vec<Stage>)> = None;
+    // While watching, the last build that had ended before anybody looked: the next one is waited for.
+    let mut ended_before: Option<u64> = None;
     loop {
         let builds = jenkins::builds(&api, job).map_err(unseen)?.ok_or_else(|| unseen(format!("Jenkins has no job {job}")))?;
         let number = command.build.or(seen.as_ref().map(|(build, _)| build.number));
-        let Some(build) = builds.into_iter().find(|build| number.is_none_or(|number| build.number == number)) else {
+        let wanted = |build: &Build| number.map_or(Some(build.number) > ended_before, |number| build.number == number);
+        let Some(build) = builds.into_iter().find(wanted) else {
             match (command.watch, number) {
                 (_, Some(number)) => {
                     return Err(Stop::usage(format!("{job} has no build {number} (any more); `poclab pipeline` shows the last one")));
@@ -33,22 +36,40 @@ pub fn run(global: &Global, command: &Pipeline) -> Result<Exit, Stop> {
                     return Ok(Exit::Done);
                 }
                 (true, None) => {
+                    if ended_before.is_none() {
+                        report::print_notice("there is no build yet: waiting for the first push (Ctrl-C ends this)");
+                        ended_before = Some(0);
+                    }
                     std::thread::sleep(PAUSE);
                     continue;
                 }
             }
         };
+        if command.watch && seen.is_none() && command.build.is_none() && ended_before.is_none() && build.result.is_some() {
+            let result = build.result.as_deref().unwrap_or_default();
+            report::print_notice(&format!("build {} has ended ({result}): waiting for the next one (Ctrl-C ends this)", build.number));
+            ended_before = Some(build.number);
+            continue;
+        }
         let stages = jenkins::stages(&api, job, build.number).map_err(unseen)?.unwrap_or_default();
         let now = (build, stages);
         report::print_build(runs::format(global), seen.as_ref(), &now);
         if let Some(result) = &now.0.result {
-            return Ok(if result == "SUCCESS" { Exit::Done } else { Exit::Failed });
+            return Ok(exit(result));
         }
         if !command.watch {
             return Ok(Exit::Done);
         }
         seen = Some(now);
         std::thread::sleep(PAUSE);
+    }
+}
+
+/// Unstable is not bad: it ran to its end, and what it leaves open is among its stages.
+fn exit(result: &str) -> Exit {
+    match result {
+        "SUCCESS" | "UNSTABLE" => Exit::Done,
+        _ => Exit::Failed,
     }
 }
 

@@ -12,6 +12,7 @@ use super::entry;
 use super::flows::wrong;
 use super::model::{Check, Handler, HandlerAction, Os, Probe, Resource, Service};
 use super::network::Port;
+use super::paths;
 use super::problem::Sink;
 use super::project::RoleFile;
 use super::resolve::{Plan, Resolver, Watched};
@@ -116,6 +117,25 @@ impl<'a> Resolver<'a> {
         Some(Open { file, role: content, scope })
     }
 
+    /// What is to be copied (`source`), a file or (of other kinds) a folder: its place, and that it is there.
+    fn find_source(&self, kind: &str, value: &mut Value, at: &At, sink: &mut Sink) {
+        let Some(written) = value.get("source").and_then(Value::as_str) else { return };
+        let at = At::new(&at.document, join(&at.pointer, "source"));
+        match paths::expand(&self.project.root, written) {
+            Err(why) => sink.push(at.problem(why)),
+            Ok(path) => {
+                let (what, there) = if kind == "file" { ("file", path.is_file()) } else { ("folder", path.is_dir()) };
+                if !self.offline && !there {
+                    let problem = at.problem(format!("the {what} {} is not there", path.display()));
+                    // What we build ourselves has a name of its own; anything else the user knows better.
+                    let ours = written.starts_with("target/");
+                    sink.push(if ours { problem.suggest("run `make static`, which builds it") } else { problem });
+                }
+                value["source"] = Value::String(path.display().to_string());
+            }
+        }
+    }
+
     fn node(&self, role: &str, host: &str, node: &mut Open<'_>, secrets: &[Secret], sink: &mut Sink) -> Work {
         let document = &node.file.document;
         let content = node.role;
@@ -125,7 +145,8 @@ impl<'a> Resolver<'a> {
             let at = At::new(document, format!("/resources/{}", entry.index));
             entry::expand(&at, meta.when.as_ref(), meta.for_each.as_ref(), &mut node.scope, sink, &mut |scope, sink| {
                 let at = At::new(document, entry.pointer.as_str());
-                let Some(value) = self.project.kinds.render(Flavour::Resource, entry, &at, scope, secrets, sink) else { return };
+                let Some(mut value) = self.project.kinds.render(Flavour::Resource, entry, &at, scope, secrets, sink) else { return };
+                self.find_source(&entry.kind, &mut value, &at, sink);
                 match resource::Spec::read(&entry.kind, value) {
                     Some(Ok(spec)) => {
                         let wrong = spec.check();

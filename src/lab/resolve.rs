@@ -102,6 +102,8 @@ pub(super) struct Resolver<'a> {
     pub known: Vec<(String, Secret)>,
     /// Whether the mirror is not there and its values are made up as they are asked for.
     pub mirror_made_up: bool,
+    /// Nothing is going to be done: local files need not be there.
+    pub offline: bool,
     pub ca_pem: String,
     /// A variable that somebody wants to know about.
     pub watch: Option<&'a Watch>,
@@ -182,7 +184,7 @@ fn lab(
             _ => None,
         })
         .collect();
-    let mut common = values::common(inventory, &members, &flows, &keys);
+    let mut common = values::common(&project.root, inventory, &members, &flows, &keys);
     common.insert("secrets".to_owned(), Value::Object(secrets.variable));
     common.insert("ca".to_owned(), serde_json::json!({"cert": ca_pem}));
     let mirror_made_up = sources(project, inventory, offline, &mut common, &mut notes, sink);
@@ -200,6 +202,7 @@ fn lab(
         os,
         known: std::mem::take(known),
         mirror_made_up,
+        offline,
         ca_pem: ca_pem.clone(),
         watch,
     };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
@@ -23,7 +24,7 @@ fn host_value(name: &str, address: &str, inventory: &Inventory, groups: &[String
 }
 
 /// What does not depend on the host: `lab`, `hosts`, `groups`, `sources`. `keys` has the host keys, as far as they are known.
-pub fn common(inventory: &Inventory, members: &Members, flows: &Flows, keys: &[Option<String>]) -> Map<String, Value> {
+pub fn common(root: &Path, inventory: &Inventory, members: &Members, flows: &Flows, keys: &[Option<String>]) -> Map<String, Value> {
     let hosts: Vec<(String, Value)> = members
         .hosts
         .iter()
@@ -40,7 +41,7 @@ pub fn common(inventory: &Inventory, members: &Members, flows: &Flows, keys: &[O
         (name, host)
     };
     let lab = json!({
-        "name": inventory.lab, "domain": inventory.domain, "operators": inventory.operators,
+        "name": inventory.lab, "folder": root.display().to_string(), "domain": inventory.domain, "operators": inventory.operators,
         "hosts": hosts.iter().map(|(_, host)| host.clone()).collect::<Vec<_>>(), "flows": flows.all,
     });
     Map::from_iter([

@@ -1,19 +1,20 @@
-//! Text files.
+//! Files: texts, and copies of files of the control machine.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use similar::TextDiff;
 
-use super::script::{self, Entry, NewFile, What};
+use super::script::{self, Body, Entry, NewFile, What};
 use super::{Action, Certificate, Change, Content, Detail, Kind, Reply, State};
-use crate::base::quote;
+use crate::base::{LocalFile, quote};
 
 /// Files that are larger than this are not fetched to show a diff, in bytes.
 const SHOWN: u64 = 64 * 1024;
 
-/// A text file with this content, owner and mode. It is replaced as a whole, never half-written.
+/// A file with this content, owner and mode. It is replaced as a whole, never half-written.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
@@ -22,6 +23,10 @@ pub struct Spec {
     /// The whole content, unless `state: absent`. In role.yml a file below templates/ can give it instead: `template: docker/daemon.json.tera`.
     #[serde(default)]
     pub content: Option<Content>,
+    /// Instead of `content`: a file of the control machine that is copied byte for byte, such as a program. It is compared by its
+    /// SHA-256 and only sent when that differs. A relative path starts at the project's folder.
+    #[serde(default)]
+    pub source: Option<PathBuf>,
     /// Name of the user that owns it. Default: root.
     #[serde(default = "root")]
     pub owner: String,
@@ -74,7 +79,17 @@ pub struct Observed {
 impl Spec {
     /// A file with this content, owned by root, mode 0644.
     pub(super) fn new(path: String, content: String, state: Presence) -> Self {
-        Self { path, content: Some(Content(content)), owner: root(), group: root(), mode: None, sensitive: false, validate: None, state }
+        Self {
+            path,
+            content: Some(Content(content)),
+            source: None,
+            owner: root(),
+            group: root(),
+            mode: None,
+            sensitive: false,
+            validate: None,
+            state,
+        }
     }
 
     fn mode(&self) -> &str {
@@ -85,12 +100,24 @@ impl Spec {
         }
     }
 
+    /// Whether its text is fetched where it differs.
+    fn shown(&self) -> bool {
+        !self.sensitive && self.source.is_none() && self.state == Presence::Present
+    }
+
     fn wanted(&self) -> &str {
         self.content.as_ref().map(|content| content.0.as_str()).unwrap_or_default()
     }
 
-    fn content_change(&self, observed: &Observed) -> Option<Change> {
-        let want = script::sha256(self.wanted().as_bytes());
+    /// The file that is to be copied; `Err` when it cannot be read.
+    fn local(&self) -> Result<Option<LocalFile>, String> {
+        let Some(source) = &self.source else { return Ok(None) };
+        let look = LocalFile::look(source);
+        look.map(Some).map_err(|e| format!("the source {} cannot be read on the control machine: {e}", source.display()))
+    }
+
+    fn content_change(&self, observed: &Observed, local: Option<&LocalFile>) -> Option<Change> {
+        let want = local.map_or_else(|| script::sha256(self.wanted().as_bytes()), |local| local.sha256.clone());
         let have = observed.sha256.as_deref()?;
         if have == want {
             return None;
@@ -102,6 +129,9 @@ impl Spec {
             return Some(Change::new(format!("another certificate: ends on {have}, want one that ends on {want} ({hashes})")));
         }
         let what = format!("content differs ({hashes})");
+        if local.is_some() {
+            return Some(Change::new(what));
+        }
         let diff = observed.text.as_ref().map(|text| unified(&self.path, text, self.wanted()));
         Some(Change { what, diff })
     }
@@ -131,8 +161,12 @@ impl Kind for Spec {
         errors.extend(script::mode_errors(self.mode()));
         errors.extend(script::name_errors("owner", &self.owner));
         errors.extend(script::name_errors("group", &self.group));
-        if self.state == Presence::Present && self.content.is_none() {
-            errors.push("the content is missing: write `content: …` or `template: …`".to_owned());
+        match (&self.content, &self.source) {
+            (None, None) if self.state == Presence::Present => {
+                errors.push("the content is missing: write `content: …`, `template: …` or `source: …`".to_owned());
+            }
+            (Some(_), Some(_)) => errors.push("both `source` and a content: keep one of them".to_owned()),
+            _ => {}
         }
         if self.sensitive && script::parse_mode(self.mode()).is_some_and(|mode| mode & 0o007 != 0) {
             errors.push(format!("a sensitive file must not be open to everybody: mode {:?}, write e.g. \"0600\"", self.mode()));
@@ -157,7 +191,7 @@ impl Kind for Spec {
             "h=\"$h\n\"\n",
             "if [ $# -gt 0 ] && [ -e /sys/fs/selinux/enforce ] && command -v restorecon >/dev/null; then restorecon -nv \"$@\" 2>/dev/null; fi\n",
         ));
-        let shown: Vec<&&Self> = specs.iter().filter(|spec| !spec.sensitive && spec.state == Presence::Present).collect();
+        let shown: Vec<&&Self> = specs.iter().filter(|spec| spec.shown()).collect();
         if !shown.is_empty() {
             s.push_str(concat!(
                 "text() {\n",
@@ -184,7 +218,7 @@ impl Kind for Spec {
                     observed.sha256 = Some(hash_of(&raw, &spec.path)?);
                     observed.label = label_of(&raw, &spec.path);
                     let small = observed.entry.as_ref().is_some_and(|entry| entry.size <= SHOWN);
-                    if small && !spec.sensitive {
+                    if small && spec.shown() {
                         observed.text = text_of(&reply.stdout, &spec.path);
                     }
                 }
@@ -194,16 +228,20 @@ impl Kind for Spec {
     }
 
     fn diff(&self, observed: &Self::Observed) -> State {
+        let local = match self.local() {
+            Ok(local) => local,
+            Err(why) => return State::Unknown(why),
+        };
         let changes = match (&observed.entry, self.state) {
             (None, Presence::Absent) => Vec::new(),
             (Some(entry), Presence::Absent) => vec![Change::new(format!("is there ({}), want it gone", entry.what))],
             (None, Presence::Present) => {
-                let diff = (!self.sensitive).then(|| unified(&self.path, "", self.wanted()));
+                let diff = self.shown().then(|| unified(&self.path, "", self.wanted()));
                 vec![Change { what: "does not exist".to_owned(), diff }]
             }
             (Some(entry), Presence::Present) if entry.what != What::File => vec![Change::new(format!("is {}, want a file", entry.what))],
             (Some(entry), Presence::Present) => {
-                let mut changes: Vec<Change> = self.content_change(observed).into_iter().collect();
+                let mut changes: Vec<Change> = self.content_change(observed, local.as_ref()).into_iter().collect();
                 changes.extend(script::meta_changes(entry, &self.owner, &self.group, self.mode()));
                 changes.extend(observed.label.as_ref().map(|label| Change::new(format!("SELinux {label}"))));
                 changes
@@ -215,6 +253,9 @@ impl Kind for Spec {
     /// The hash says that the file holds what is wanted, so the wanted text is the observed one. A sensitive file that
     /// differs is not fetched, so nothing is said about it.
     fn details(&self, observed: &Self::Observed) -> Vec<Detail> {
+        if self.source.is_some() {
+            return Vec::new();
+        }
         let same = observed.sha256.as_deref() == Some(script::sha256(self.wanted().as_bytes()).as_str());
         let text = if same { Some(self.wanted()) } else { observed.text.as_deref() };
         let certificates = text.map(Certificate::all_in).unwrap_or_default();
@@ -229,7 +270,14 @@ impl Kind for Spec {
             return vec![Action { label: format!("remove {}", self.path), script, ..Action::default() }];
         }
         let file = observed.entry.as_ref().is_some_and(|entry| entry.what == What::File);
-        if file && self.content_change(observed).is_none() {
+        let local = match self.local() {
+            Ok(local) => local,
+            Err(why) => {
+                let script = format!("echo {} >&2\nexit 1\n", quote(&why));
+                return vec![Action { label: format!("write {}", self.path), script, ..Action::default() }];
+            }
+        };
+        if file && self.content_change(observed, local.as_ref()).is_none() {
             let mut script = format!("set -e\n{}", script::meta_lines(&self.path, &self.owner, &self.group, self.mode()));
             if observed.label.is_some() {
                 let _ = writeln!(script, "restorecon {path}");
@@ -239,7 +287,7 @@ impl Kind for Spec {
         let content = self.content.clone().unwrap_or_default();
         let new = NewFile {
             path: &self.path,
-            content: &content,
+            body: local.as_ref().map_or(Body::Text(&content), Body::Local),
             owner: &self.owner,
             group: &self.group,
             mode: self.mode(),
@@ -300,6 +348,33 @@ fn label_of(text: &str, path: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Payload;
+
+    #[test]
+    fn a_source_is_compared_by_its_hash_and_streamed() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = dir.path().join("program");
+        std::fs::write(&source, b"\x7fELF\0\xff").unwrap();
+        let json = serde_json::json!({"path": "/usr/local/bin/p", "source": source, "mode": "0755"});
+        let spec: Spec = serde_json::from_value(json).unwrap();
+        assert_eq!(spec.check(), [""; 0]);
+        let entry = Entry { what: What::File, owner: root(), group: root(), mode: 0o755, size: 6 };
+        let mut observed = Observed { entry: Some(entry), sha256: Some(script::sha256(b"\x7fELF\0\xff")), text: None, label: None };
+        assert_eq!(spec.diff(&observed), State::InSync);
+        observed.sha256 = Some(script::sha256(b"old"));
+        let State::Drift(changes) = spec.diff(&observed) else { panic!("it differs") };
+        assert!(changes[0].what.starts_with("content differs (sha256 ") && changes[0].diff.is_none(), "{changes:?}");
+        let action = spec.apply(&observed).remove(0);
+        assert_eq!(action.stdin, Some(Payload::File { path: source.clone(), len: 6 }));
+        assert!(action.script.contains(&script::sha256(b"\x7fELF\0\xff")));
+        // Its bytes are never asked for.
+        assert!(!Spec::observe(&[&spec]).contains("text() {"));
+
+        std::fs::remove_file(&source).unwrap();
+        assert!(matches!(spec.diff(&observed), State::Unknown(why) if why.contains("cannot be read on the control machine")));
+        let both = serde_json::json!({"path": "/p", "source": "/s", "content": "x"});
+        assert_eq!(serde_json::from_value::<Spec>(both).unwrap().check(), ["both `source` and a content: keep one of them"]);
+    }
 
     fn certificate(year: i32) -> String {
         let mut params = rcgen::CertificateParams::new(vec!["registry.lab.example".to_owned()]).unwrap();
@@ -313,7 +388,7 @@ mod tests {
             let spec = Spec::new("/c.crt".to_owned(), want.to_owned(), Presence::Present);
             let text = Some(have.to_owned());
             let observed = Observed { entry: None, sha256: Some(script::sha256(have.as_bytes())), text, label: None };
-            spec.content_change(&observed).map(|change| (change.what.split(" (").next().unwrap().to_owned(), change.diff.is_some()))
+            spec.content_change(&observed, None).map(|change| (change.what.split(" (").next().unwrap().to_owned(), change.diff.is_some()))
         };
         let (old, new) = (certificate(2031), certificate(2033));
         let change = reason(&old, &new).unwrap();

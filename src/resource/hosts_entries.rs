@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::file::{self, unified};
-use super::script::{self, NewFile};
+use super::script::{self, Body, NewFile};
 use super::{Action, Change, Content, Kind, Reply, State};
 use crate::base::quote;
 
@@ -207,7 +207,7 @@ impl Kind for Spec {
         let content = Content(self.wanted(observed.text.as_deref().unwrap_or_default()).0);
         let new = NewFile {
             path: &self.path,
-            content: &content,
+            body: Body::Text(&content),
             owner: "root",
             group: "root",
             mode: "0644",

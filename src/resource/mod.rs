@@ -3,16 +3,19 @@
 //! Each kind is data plus pure functions ([`Kind`]): the script that looks, the parser of what it prints, the difference
 //! to the desired state, and the script that changes it. Nothing here opens a connection.
 
+pub mod api_object;
 pub mod command;
 pub mod confirm;
 pub mod container;
 mod detail;
 pub mod directory;
+pub mod docker_build;
 pub mod docker_image;
 pub mod docker_ports;
 pub mod file;
 pub mod firewall_zone;
 mod firewalld;
+pub mod git_branch;
 pub mod group;
 #[cfg(any(test, feature = "hostile"))]
 pub(crate) mod hostile;

@@ -96,7 +96,10 @@ kinds! {
     firewall_zone,
     docker_ports,
     docker_image,
+    docker_build,
     container,
+    api_object,
+    git_branch,
 }
 
 /// The last line of every answer. For some kinds silence is good news, so an answer without its end is none.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Action, Content};
 pub(super) use crate::base::sha256;
-use crate::base::{Payload, quote};
+use crate::base::{LocalFile, Payload, quote};
 
 /// A user's piece of shell as one word-safe command: a syntax error, an `exit` or a `cd` in it stays in it, and it is not
 /// in any process's arguments.
@@ -15,12 +15,20 @@ pub(super) fn sub_shell(prefix: &str, code: &str) -> String {
     format!("{prefix}sh /dev/fd/3 3<<'{mark}'\n{}\n{mark}\n", code.trim_end_matches('\n'))
 }
 
+/// What a file will hold.
+pub(super) enum Body<'a> {
+    /// This text.
+    Text(&'a Content),
+    /// The bytes of a file of the control machine.
+    Local(&'a LocalFile),
+}
+
 /// A file to put in place.
 pub(super) struct NewFile<'a> {
     /// Absolute path.
     pub path: &'a str,
     /// What it will hold.
-    pub content: &'a Content,
+    pub body: Body<'a>,
     /// User name.
     pub owner: &'a str,
     /// Group name.
@@ -37,8 +45,11 @@ pub(super) struct NewFile<'a> {
 
 /// The step that puts a file in place, whole or not at all.
 pub(super) fn write_file(label: String, file: &NewFile<'_>) -> Action {
-    let bytes = file.content.0.as_bytes().to_vec();
-    let (len, sum) = (bytes.len(), sha256(&bytes));
+    let (stdin, sum) = match &file.body {
+        Body::Text(content) => (Payload::Bytes(content.0.as_bytes().to_vec()), sha256(content.0.as_bytes())),
+        Body::Local(local) => (Payload::File { path: local.path.clone(), len: local.len }, local.sha256.clone()),
+    };
+    let len = stdin.len();
     let (path, dir) = (quote(file.path), quote(parent(file.path)));
     let mut s = String::from("set -e\n");
     let _ = writeln!(s, "p={path} d={dir}");
@@ -89,7 +100,7 @@ pub(super) fn write_file(label: String, file: &NewFile<'_>) -> Action {
         s.push_str("mv -fT -- \"$t\" \"$p\"\n");
     }
     s.push_str("if selinux restorecon; then restorecon \"$p\"; fi\n");
-    Action { label, script: s, stdin: Some(Payload::Bytes(bytes)), sweep: format!("rm -f -- {dir}/.poclab.??????\n"), ..Action::default() }
+    Action { label, script: s, stdin: Some(stdin), sweep: format!("rm -f -- {dir}/.poclab.??????\n"), ..Action::default() }
 }
 
 /// The directory that holds an absolute path.

@@ -13,8 +13,8 @@ use super::{Connector, HostKeyPolicy, Reach, SshError, Transport};
 /// Opens SSH connections (and local programs). One per run, shared by all worker threads; what it opens is not shared.
 #[derive(Debug, Clone)]
 pub struct Ssh {
-    policy: HostKeyPolicy,
-    interrupted: Arc<AtomicBool>,
+    pub(super) policy: HostKeyPolicy,
+    pub(super) interrupted: Arc<AtomicBool>,
 }
 
 impl Ssh {

@@ -43,27 +43,25 @@ impl SshTransport {
         }
         Ok(Self { connection, sudo, timeouts, interrupted, broken: false })
     }
+}
 
-    fn start(&self, command: String) -> Result<SshWire<'_>, SshError> {
-        let Connection { session, socket, .. } = &self.connection;
-        let keepalive = self.timeouts.keepalive.max(KEEPALIVE_LEAST);
-        let limit = OPEN_LIMIT.min(keepalive * (UNANSWERED + 1));
-        let opened = drive(session, socket, limit, &self.interrupted, || session.channel_session());
-        let channel = opened.map_err(|stopped| match stopped {
-            Stopped::Interrupted => SshError::Interrupted,
-            Stopped::TimedOut => SshError::Dead { why: format!("no answer within {limit:?}") },
-            Stopped::Failed(e) => SshError::Dead { why: e.message().to_owned() },
-        })?;
-        Ok(SshWire {
-            connection: &self.connection,
-            channel,
-            command: Some(command),
-            stuck: None,
-            keepalive,
-            heard: Instant::now(),
-            unanswered: 0,
-        })
-    }
+/// Opens a channel for a command; it is sent with the first read.
+pub(super) fn open<'a>(
+    connection: &'a Connection,
+    timeouts: &Timeouts,
+    interrupted: &AtomicBool,
+    command: String,
+) -> Result<SshWire<'a>, SshError> {
+    let Connection { session, socket, .. } = connection;
+    let keepalive = timeouts.keepalive.max(KEEPALIVE_LEAST);
+    let limit = OPEN_LIMIT.min(keepalive * (UNANSWERED + 1));
+    let opened = drive(session, socket, limit, interrupted, || session.channel_session());
+    let channel = opened.map_err(|stopped| match stopped {
+        Stopped::Interrupted => SshError::Interrupted,
+        Stopped::TimedOut => SshError::Dead { why: format!("no answer within {limit:?}") },
+        Stopped::Failed(e) => SshError::Dead { why: e.message().to_owned() },
+    })?;
+    Ok(SshWire { connection, channel, command: Some(command), stuck: None, keepalive, heard: Instant::now(), unanswered: 0 })
 }
 
 impl Transport for SshTransport {
@@ -76,7 +74,7 @@ impl Transport for SshTransport {
         let command = loader::command_line(&self.sudo, &nonce, script.len());
         let feed = Feed::new(script, &exec.stdin)?;
         self.broken = true;
-        let mut wire = self.start(command)?;
+        let mut wire = open(&self.connection, &self.timeouts, &self.interrupted, command)?;
         let job = Job { nonce: &nonce, sudo: &self.sudo, feed, idle: self.timeouts.idle, interrupted: &self.interrupted };
         let result = run(&mut wire, job, on_stdout, on_sent);
         wire.close();
@@ -97,7 +95,7 @@ enum Call {
 
 /// One channel. libssh2 demands that a call which could not send its packet completely is repeated before any other call
 /// may send, and reading can send too (window adjustments): `stuck` remembers whose turn it is.
-struct SshWire<'a> {
+pub(super) struct SshWire<'a> {
     connection: &'a Connection,
     channel: Channel,
     /// The command until the server has confirmed it. The script is sent without waiting for that: one round trip less.

@@ -21,6 +21,7 @@ pub(crate) mod hostile;
 mod hostkey;
 mod jump;
 mod loader;
+mod plain;
 mod program;
 mod run;
 mod socket;

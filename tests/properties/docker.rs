@@ -56,6 +56,38 @@ pub fn docker_image() -> Property {
     Property { cases: 2, trials }
 }
 
+pub fn docker_build() -> Property {
+    fn trials(_: &Host) -> BoxedStrategy<Trial> {
+        // Every character that a shell, a Dockerfile's COPY or a JSON label could trip over.
+        btree_map("zz[a-z0-9]{1,8}(/[a-z0-9]{1,5})?", ("[a-z][a-zA-Z0-9._-]{0,8}", "\\PC{0,40}", "[a-z]{1,8}"), 1..3)
+            .prop_map(|images| {
+                let mut trial = Trial { before: "docker tag busybox:1.36 zzbase:1".to_owned(), ..Trial::default() };
+                for (of, (name, (file, content, label))) in images.into_iter().enumerate() {
+                    let reference = format!("{name}:lab");
+                    let dockerfile = format!("FROM zzbase:1\nLABEL zz={label}\nCOPY {file} /zz\n");
+                    let spec =
+                        json!({"reference": reference, "content": dockerfile, "files": {file.as_str(): content}, "from": ["zzbase:1"]});
+                    let mut other = spec.clone();
+                    other["files"][&file] = format!("{content}.").into();
+                    trial.damages.push(Damage {
+                        of,
+                        how: How::Become(format!("docker rmi {reference}"), other),
+                        want: vec!["was built from other files (…, want …)".to_owned()],
+                    });
+                    trial.specs.push(spec);
+                    trial.after.push_str(&format!("docker rmi -f {reference}\n"));
+                    trial.hurt(of, format!("docker rmi {reference}"), &["not on the host: build it"]);
+                    trial.hurt(of, format!("docker tag busybox:1.36 {reference}"), &["was not built by poclab"]);
+                    trial.hurt(of, format!("docker tag {reference} zzextra:1\ndocker rmi zzextra:1"), &[]);
+                }
+                trial.after.push_str("docker rmi zzbase:1\n");
+                trial
+            })
+            .boxed()
+    }
+    Property { cases: 1, trials }
+}
+
 pub fn container() -> Property {
     fn trials(_: &Host) -> BoxedStrategy<Trial> {
         // One line each, as an --env-file has them; `=`, quotes, `#`, blanks and all of Unicode inside.
@@ -70,6 +102,7 @@ pub fn container() -> Property {
                     "name": name, "image": "busybox:1.36", "env": env, "labels": labels, "cap_drop": ["ALL"], "cap_add": caps,
                     "read_only": read_only, "network": network, "tmpfs": ["/tmp:size=1m"], "volumes": ["/srv:/srv:ro"],
                     "command": ["sh", "-c", "exec sleep 1000", argument], "user": "0:0", "security_opt": ["no-new-privileges"],
+                    "groups": ["adm"],
                 });
                 if let Some(megabytes) = memory {
                     first["memory"] = format!("{megabytes}m").into();
@@ -105,6 +138,7 @@ pub fn container() -> Property {
                 becomes(&|v| drop(v["labels"].as_object_mut().unwrap().remove(&label)), &format!("label {label} is missing"));
                 becomes(&|v| v["cap_add"].as_array_mut().unwrap().push("SETUID".into()), "added capabilities is … SETUID, want …");
                 becomes(&|v| v["read_only"] = (!read_only).into(), &format!("read-only root is {}, want {read_only}", !read_only));
+                becomes(&|v| v["groups"] = json!(["adm", "tty"]), "groups is …, want …");
                 becomes(&|v| v["env"]["ZZ_NEW"] = "x".into(), "unknown env ZZ_NEW");
                 becomes(&|v| v["volumes"] = json!(["/srv:/srv"]), "volumes is /srv:/srv, want /srv:/srv:ro");
                 trial

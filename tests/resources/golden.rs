@@ -20,6 +20,12 @@ fn cases() -> Vec<Case> {
     let file = json!([{"path": "/etc/docker/daemon.json", "content": "{}\n", "validate": "dockerd --validate --config-file %s"}, {"path": "/etc/key", "content": "k", "sensitive": true}]);
     let set = json!([{"items": [{"name": "a", "version": "2-1"}, {"name": "b", "version": "1-1"}, {"name": "c", "at_least": "3"}, {"name": "d"}]}]);
     let user = json!([{"name": "ops", "group": "wheel", "groups": ["docker"], "home": "/srv/it's", "shell": "/bin/bash"}]);
+    let hook = json!({
+        "what": "hook of x", "api": {"url": "https://gitlab.lab.example/api/v4", "ca": "/etc/ca.pem", "headers": {"PRIVATE-TOKEN": "t"}, "installed": "/opt/gitlab/x"},
+        "list": "/projects/a%2Fb/hooks?per_page=100", "match": {"url": "https://h/x"}, "want": {"push_events": true}, "write_only": {"token": "it's"},
+        "create": {"path": "/projects/a%2Fb/hooks", "body": {"url": "https://h/x"}, "numbers": {"group": {"read": "/groups/a"}}},
+        "update": {"path": "/projects/a%2Fb/hooks/{id}"}, "delete": "/projects/a%2Fb/hooks/{id}", "patience": 90,
+    });
     vec![
         case("package-install", "package", json!([{"name": "chrony"}]), "package chrony is not installed\n"),
         case("package-set", "package", set, "rpm a 1-1\nrpm b 2-1\nrpm c 2-1\npackage d is not installed\n"),
@@ -77,6 +83,13 @@ fn cases() -> Vec<Case> {
         ),
         case("selinux-lax", "selinux", json!([{"state": "enforcing"}]), "kernel 0\nconfig permissive\n"),
         case("selinux-off", "selinux", json!([{"state": "enforcing"}]), "kernel none\n"),
+        case("api_object-create", "api_object", json!([hook]), "api 0 200 2\n[]\n"),
+        case(
+            "api_object-change",
+            "api_object",
+            json!([hook]),
+            "api 0 200 55\n[{\"id\": 7, \"url\": \"https://h/x\", \"push_events\": false}]\n",
+        ),
         case(
             "command",
             "command",

@@ -18,11 +18,18 @@ pub struct Project {
 }
 
 impl Project {
-    /// `name` and `subnet` (`10.91` means 10.91.0.0/24) keep this lab apart from every other one.
+    /// The lab's base: base, firewall, docker, registry. `name` and `subnet` (`10.91` means 10.91.0.0/24) keep this lab apart from
+    /// every other one.
     pub fn new(name: &str, subnet: &str) -> Self {
+        Self::with(name, subnet, &[])
+    }
+
+    /// The base and the roles of these groups; the other groups have their hosts, but no roles.
+    pub fn with(name: &str, subnet: &str, groups: &[&str]) -> Self {
+        remove_leftovers(name);
         let tree = Path::new(env!("CARGO_MANIFEST_DIR"));
         let folder = tempfile::tempdir().unwrap();
-        for name in ["roles", "templates", "rehearsal"] {
+        for name in ["roles", "templates", "rehearsal", "app"] {
             std::os::unix::fs::symlink(tree.join(name), folder.path().join(name)).unwrap();
         }
         std::fs::create_dir(folder.path().join("inventory")).unwrap();
@@ -31,6 +38,7 @@ impl Project {
             .replace("10.90.", &format!("{subnet}."))
             .replace("lab: rehearsal", &format!("lab: {name}"))
             .replace(".poclab/rehearsal", &format!(".poclab/{name}"));
+        let own = groups_only(&own, groups);
         assert_ne!(inventory, own);
         let project = Self { folder, subnet: subnet.to_owned() };
         std::fs::write(project.inventory(), own).unwrap();
@@ -138,4 +146,29 @@ pub fn of_kind<'a>(events: &'a [serde_json::Value], kind: &str) -> Vec<&'a serde
 /// A set of texts, to compare with.
 pub fn set(items: &[&str]) -> BTreeSet<String> {
     items.iter().map(|item| (*item).to_owned()).collect()
+}
+
+/// Takes the roles away from all groups but those of the base and those that are wanted; each group is one line of the inventory.
+fn groups_only(inventory: &str, wanted: &[&str]) -> String {
+    let mut inside = false;
+    let mut own = String::new();
+    for line in inventory.lines() {
+        inside = line == "groups:" || (inside && line.starts_with("  "));
+        let name = line.trim_start().split(':').next().unwrap();
+        let bare = inside && line.contains("roles: [") && !["docker", "registry"].contains(&name) && !wanted.contains(&name);
+        let end = line.find(", roles: [").filter(|_| bare);
+        own.push_str(&end.map_or_else(|| line.to_owned(), |end| format!("{}}}", &line[..end])));
+        own.push('\n');
+    }
+    for name in wanted {
+        assert!(own.contains(&format!("\n  {name}: {{hosts: [")), "the inventory has the group {name}");
+    }
+    own
+}
+
+/// A test that was killed leaves its hosts, and the next one could not start.
+fn remove_leftovers(name: &str) {
+    let names: Vec<String> = HOSTS.iter().map(|host| format!("poclab-{name}-{host}")).collect();
+    let _ = Command::new("docker").args(["rm", "--force", "--volumes"]).args(&names).output();
+    let _ = Command::new("docker").args(["network", "rm", &format!("poclab-{name}")]).output();
 }

@@ -62,14 +62,19 @@ pub fn stages(api: &Api<'_>, job: &str, number: u64) -> Result<Option<Vec<Stage>
     Ok(answer.map(|answer| answer["stages"].as_array().into_iter().flatten().map(stage).collect()))
 }
 
-/// The last lines of a build's log.
-pub fn last_lines(api: &Api<'_>, job: &str, number: u64, count: usize) -> Result<Vec<String>, String> {
-    let (status, text) = api.get(&format!("/job/{job}/{number}/consoleText"))?;
-    if status != 200 {
-        return Err(format!("the log of build {number} cannot be had: {} answers {status}", api.site().url));
+/// The log of a build.
+pub fn log(api: &Api<'_>, job: &str, number: u64) -> Result<String, String> {
+    match api.get(&format!("/job/{job}/{number}/consoleText"))? {
+        (200, text) => Ok(text),
+        (status, _) => Err(format!("the log of build {number} cannot be had: {} answers {status}", api.site().url)),
     }
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    Ok(lines[lines.len().saturating_sub(count)..].iter().map(|line| (*line).to_owned()).collect())
+}
+
+/// The last lines of a log before it goes on to what was skipped because of a failure, and to the clean-up.
+pub fn last_words(log: &str, count: usize) -> Vec<&str> {
+    let end = |line: &&str| !line.contains(" skipped due to earlier failure(s)") && !line.ends_with("(Declarative: Post Actions)");
+    let lines: Vec<&str> = log.lines().take_while(end).filter(|line| !line.trim().is_empty() && !line.contains("[Pipeline] ")).collect();
+    lines[lines.len().saturating_sub(count)..].to_vec()
 }
 
 fn text(value: &Value) -> Option<String> {

@@ -4,6 +4,7 @@ pub mod gitlab;
 pub mod jenkins;
 mod proof;
 mod push;
+mod rollback;
 pub mod site;
 
 use std::collections::BTreeMap;
@@ -25,7 +26,8 @@ use site::{Api, Site, first_line};
 /// those that run, `/status` answers the commit, the website shows a student, GitLab shows the commit as good.
 ///
 /// Controls: a hook with a wrong token is refused; a commit that breaks a unit test goes red and the application stays what it
-/// was. The check's commits stay in the project's history; the last one takes the broken test away again.
+/// was; a version that does not become healthy is put back by the host. The check's commits stay in the project's history; the last
+/// one takes the broken test away again.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
@@ -44,7 +46,7 @@ pub struct Spec {
     pub jenkins: Site,
     /// Name of the job.
     pub job: String,
-    /// The registry, and who reads.
+    /// The registry, and who reads (and pushes the sick version).
     pub registry: Site,
     /// Service of the compose project: repository of its image in the registry.
     pub images: BTreeMap<String, String>,
@@ -60,8 +62,12 @@ pub struct Spec {
     /// Who must be on the website's list. Default: `alice`.
     #[serde(default = "student")]
     pub student: String,
-    /// Name of the host whose git pushes.
+    /// Name of the host whose git pushes, and that deploys.
     pub push_from: String,
+    /// Private key of the deployment, which `poclab deploy` on that host uses to deploy a sick version. Without it, nobody tries.
+    #[serde(default, deserialize_with = "shapes::secret_if_any")]
+    #[schemars(with = "Option<String>")]
+    pub deploy_key: Option<Secret>,
     /// Stages that nothing is configured for: they are skipped, and counted as such. Default: none.
     #[serde(default)]
     pub without: Vec<String>,
@@ -153,10 +159,16 @@ impl Chain<'_> {
         Ok((build, stages))
     }
 
-    /// The end of a build's log, for a failure.
-    fn log(&self, number: u64) -> String {
-        let lines = Api::new(&self.spec.jenkins, self.reach).and_then(|api| jenkins::last_lines(&api, &self.spec.job, number, 12));
-        lines.map_or_else(|why| why, |lines| format!("the log ends with:\n{}", lines.join("\n")))
+    fn log(&self, number: u64) -> Result<String, String> {
+        Api::new(&self.spec.jenkins, self.reach).and_then(|api| jenkins::log(&api, &self.spec.job, number))
+    }
+
+    /// What a build's log says of its failure.
+    fn last_words(&self, number: u64) -> String {
+        match self.log(number) {
+            Err(why) => why,
+            Ok(log) => format!("the log says:\n{}", jenkins::last_words(&log, 12).join("\n")),
+        }
     }
 
     fn add(&mut self, title: impl Into<String>, verdict: Verdict) {
@@ -195,7 +207,17 @@ impl Chain<'_> {
         let red = built.as_ref().map_err(String::clone).and_then(|((build, stages), sha)| {
             let failed = stages.iter().find(|stage| stage.status == "FAILED");
             match (build.result.as_deref(), failed) {
-                (Some("FAILURE"), Some(stage)) => Ok(format!("build {} of {} failed at `{}`", build.number, short(sha), stage.name)),
+                // It must be this test, and not whatever else may be wrong.
+                (Some("FAILURE"), Some(stage)) if self.log(build.number)?.contains(push::BROKEN) => {
+                    Ok(format!("build {} of {} failed at `{}`: {}", build.number, short(sha), stage.name, push::BROKEN))
+                }
+                (Some("FAILURE"), Some(stage)) => Err(format!(
+                    "build {} failed at `{}`, but its log does not name {}; {}",
+                    build.number,
+                    stage.name,
+                    push::BROKEN,
+                    self.last_words(build.number)
+                )),
                 (result, _) => {
                     Err(format!("build {} ended with {}, must be FAILURE at a stage", build.number, result.unwrap_or("nothing")))
                 }
@@ -233,12 +255,13 @@ impl Chain<'_> {
             Err(why) => self.add("Jenkins builds that commit", Verdict::Failed(format!("{why}; see the job in Jenkins"))),
             Ok((build, stages)) => {
                 self.built(&build, &stages);
-                self.deployed(&sha);
+                let deployed = self.deployed(&sha);
                 let statuses = self.statuses(&sha, &stages);
                 self.add(
                     "GitLab shows the commit's stages as good",
                     verdict(statuses, "see the connection `gitlab` in Jenkins and its token"),
                 );
+                self.sick(&sha, deployed);
             }
         }
     }
@@ -279,16 +302,31 @@ impl Chain<'_> {
                 Verdict::Skipped(format!("not reached ({})", stage.status))
             } else {
                 failed = true;
-                Verdict::Failed(format!("{} after {seconds}; see {}; {}", stage.status, build.url, self.log(build.number)))
+                Verdict::Failed(format!("{} after {seconds}; see {}; {}", stage.status, build.url, self.last_words(build.number)))
             };
             self.add(title, verdict);
         }
         if stages.is_empty() {
-            self.add("the build has stages", Verdict::Failed(format!("Jenkins names none; {}", self.log(build.number))));
+            self.add("the build has stages", Verdict::Failed(format!("Jenkins names none; {}", self.last_words(build.number))));
         }
     }
 
-    fn deployed(&mut self, sha: &str) {
+    /// A version that is sick is put back.
+    fn sick(&mut self, sha: &str, deployed: bool) {
+        let title = "a deployment that does not become healthy is put back";
+        let Some(key) = &self.spec.deploy_key else {
+            return self.control(title, Verdict::Skipped("the check has no deploy_key".into()));
+        };
+        if !deployed {
+            return self.control(title, Verdict::Skipped(format!("{} does not run, so nothing could be put back", short(sha))));
+        }
+        (self.progress)("deploying a version that never becomes healthy");
+        let result = rollback::sick(self.spec, key, sha, self.reach);
+        self.control(title, verdict(result, "see `student-list-deploy status` on the application's host"));
+    }
+
+    /// Whether the commit answers.
+    fn deployed(&mut self, sha: &str) -> bool {
         (self.progress)("looking at what was deployed");
         let spec = self.spec;
         let running = proof::running(spec, self.reach);
@@ -312,9 +350,11 @@ impl Chain<'_> {
             Some(answer) => Err(format!("it answers {answer}, pushed was {sha}")),
             None => Err(format!("nothing answers at {}", spec.api.url)),
         });
+        let deployed = answers.is_ok();
         self.add("/status answers the commit that was pushed", verdict(answers, "see the stage `deploy`"));
         let shown = proof::student(spec, self.reach);
         self.add("the website shows the students", verdict(shown, "see the website's log on the application's host"));
+        deployed
     }
 
     fn statuses(&self, sha: &str, stages: &[Stage]) -> Result<String, String> {
@@ -323,11 +363,14 @@ impl Chain<'_> {
         wait(Duration::from_secs(30), || {
             let statuses = project.statuses(sha)?;
             let good = |name: &str| statuses.iter().any(|status| status.name == name && status.status == "success");
+            // `Declarative: Post Actions` is Jenkins' own; nobody reports it.
+            let own = |stage: &&Stage| !stage.name.starts_with("Declarative: ");
             let missing: Vec<&str> =
-                stages.iter().filter(|stage| stage.is_good() && !good(&stage.name)).map(|stage| stage.name.as_str()).collect();
+                stages.iter().filter(own).filter(|stage| stage.is_good() && !good(&stage.name)).map(|stage| stage.name.as_str()).collect();
             if missing.is_empty() && statuses.iter().any(|status| status.status == "success") {
-                let count = statuses.iter().filter(|status| status.status == "success").count();
-                Ok(format!("{count} of {}", statuses.len()))
+                let (good, rest): (Vec<_>, Vec<_>) = statuses.iter().partition(|status| status.status == "success");
+                let rest: Vec<String> = rest.iter().map(|status| format!("{} {}", status.name, status.status)).collect();
+                Ok([vec![format!("{} times success", good.len())], rest].concat().join(", "))
             } else {
                 Err(format!("GitLab shows no success for {}", missing.join(", ")))
             }

@@ -73,8 +73,13 @@ pub fn student(spec: &Spec, reach: &dyn Reach) -> Result<String, String> {
         return Err(format!("the website answers {status} to its button: {}", first_line(&page)));
     }
     let line = page.lines().find(|line| line.contains(&spec.student) && line.contains("years old"));
-    line.map(|line| line.replace("<br>", "").trim().chars().take(100).collect())
+    line.map(|line| without_tags(line).trim().chars().take(100).collect())
         .ok_or_else(|| format!("the website answers 200, but nobody called {} is on its list", spec.student))
+}
+
+/// A line of a page as a person reads it; only to show it.
+fn without_tags(line: &str) -> String {
+    line.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text)).collect()
 }
 
 #[cfg(test)]
@@ -82,6 +87,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_line_is_shown_without_its_tags() {
+        assert_eq!(without_tags("  <p class=\"student\">- alice is 12 years old</p>").trim(), "- alice is 12 years old");
+    }
 
     #[test]
     fn the_commit_is_read_from_the_documented_shape_only() {

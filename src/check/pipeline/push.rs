@@ -11,6 +11,8 @@ const DEADLINE: Duration = Duration::from_secs(300);
 
 /// What the check's commits change. Paths are those of the application's repository.
 const BROKEN_TEST: &str = "simple_api/tests/test_poclab_verify.py";
+/// The test's name, which the build's log must show.
+pub const BROKEN: &str = "test_refused_by_the_pipeline";
 const MARKER: &str = "poclab-verify.txt";
 
 /// What is pushed.
@@ -27,7 +29,7 @@ impl Commit<'_> {
     fn edit(self) -> String {
         match self {
             Self::BrokenTest => format!(
-                "printf '%s\\n' '\"\"\"Pushed by poclab verify: the pipeline must refuse it.\"\"\"' '' '' 'def test_refused() -> None:' '    assert 1 == 2' >{BROKEN_TEST}"
+                "printf '%s\\n' '\"\"\"Pushed by poclab verify: the pipeline must refuse it.\"\"\"' '' '' 'def {BROKEN}() -> None:' '    assert 1 == 2' >{BROKEN_TEST}"
             ),
             Self::Marker(marker) => format!("rm -f {BROKEN_TEST}\nprintf '%s\\n' {} >{MARKER}", quote(marker)),
         }

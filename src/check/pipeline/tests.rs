@@ -106,16 +106,20 @@ fn what_is_waited_for_in_vain_is_told_with_the_last_reason() {
     assert_eq!(why, "no build of abc (waited for 0 s)");
 }
 
-fn chain_outcomes(stages: &[(&str, &str)], without: &[&str]) -> Vec<Outcome> {
-    let spec: Spec = serde_json::from_value(serde_json::json!({
+pub(super) fn spec() -> Spec {
+    serde_json::from_value(serde_json::json!({
         "gitlab": {"url": "https://gitlab.x", "address": "127.0.0.1", "user": "u", "password": "p"}, "gitlab_token": "t", "project": "a/b",
         "jenkins": {"url": "https://deploy.x:8080", "address": "127.0.0.1", "user": "u", "password": "p"}, "job": "j",
         "registry": {"url": "https://registry.x:5000", "address": "127.0.0.1", "user": "u", "password": "p"}, "images": {"api": "a/api"},
         "app": "app", "api": {"url": "http://app.x:5000", "address": "127.0.0.1", "user": "toto", "password": "python"},
         "website": {"url": "http://app.x", "address": "127.0.0.1", "user": "toto", "password": "python"},
-        "push_from": "deploy", "without": without,
+        "push_from": "deploy",
     }))
-    .unwrap();
+    .unwrap()
+}
+
+fn chain_outcomes(stages: &[(&str, &str)], without: &[&str]) -> Vec<Outcome> {
+    let spec = Spec { without: without.iter().map(|name| (*name).to_owned()).collect(), ..spec() };
     let reach = Scripted::new(|_, _, _| Err("not scripted".into()));
     let mut chain = Chain { spec: &spec, reach: &reach, progress: &mut |_| {}, out: Vec::new() };
     let build = Build { number: 3, causes: vec!["Started by user admin".into()], ..Build::default() };

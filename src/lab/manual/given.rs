@@ -20,6 +20,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
 /// What is inside, for those that have parts.
 const PARTS: &[(&str, &str)] = &[
     ("lab.name", "its name"),
+    ("lab.folder", "the project's folder on this machine"),
     ("lab.domain", "DNS domain of the hosts"),
     ("lab.operators", "networks that operators come from"),
     ("lab.hosts", "list of the hosts, as in `hosts`"),

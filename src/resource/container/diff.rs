@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::inspect::{Found, Image};
+use super::inspect::Found;
 use super::{Observed, Spec, bytes, publication};
 use crate::resource::{Change, State};
 
@@ -11,7 +11,7 @@ pub fn state(spec: &Spec, observed: &Observed) -> State {
     let Some(found) = &observed.container else {
         return State::Drift(vec![Change::new("does not exist")]);
     };
-    let mut changes = configuration(spec, found, observed.image.as_ref());
+    let mut changes = configuration(spec, found, observed);
     changes.extend(running(found));
     if changes.is_empty() { State::InSync } else { State::Drift(changes.into_iter().map(Change::new).collect()) }
 }
@@ -30,7 +30,8 @@ pub fn running(found: &Found) -> Option<String> {
 }
 
 /// Differences that need a new container.
-pub fn configuration(spec: &Spec, found: &Found, image: Option<&Image>) -> Vec<String> {
+pub fn configuration(spec: &Spec, found: &Found, observed: &Observed) -> Vec<String> {
+    let image = observed.image.as_ref();
     let mut changes = Vec::new();
     let (config, host) = (&found.config, &found.host_config);
     let mut differs = |what: &str, have: String, want: String| {
@@ -66,6 +67,10 @@ pub fn configuration(spec: &Spec, found: &Found, image: Option<&Image>) -> Vec<S
     differs("memory limit", size(host.memory), size(spec.memory.as_deref().and_then(bytes).unwrap_or(0)));
     differs("dropped capabilities", capabilities(host.cap_drop.as_ref()), capabilities(Some(&spec.cap_drop)));
     differs("added capabilities", capabilities(host.cap_add.as_ref()), capabilities(Some(&spec.cap_add)));
+    let group = |name: &String| {
+        observed.groups.get(name).filter(|number| !number.is_empty()).cloned().unwrap_or_else(|| format!("{name} (no such group)"))
+    };
+    differs("groups", list(host.group_add.iter().flatten().cloned()), list(spec.groups.iter().map(group)));
     // No spec can ask for these.
     differs("process namespace", host.pid_mode.clone(), String::new());
     differs("devices", list(host.devices.iter().flatten().map(|device| device.path_on_host.clone())), String::new());

@@ -14,6 +14,8 @@ pub struct Observed {
     pub container: Option<Box<Found>>,
     /// The image that its name means now; `None` when the host does not have it.
     pub image: Option<Image>,
+    /// Numbers of the host's groups by their names; empty for one that the host does not have.
+    pub groups: BTreeMap<String, String>,
 }
 
 /// The parts of a container that are compared.
@@ -71,6 +73,7 @@ pub struct HostConfig {
     pub restart_policy: RestartPolicy,
     pub cap_add: Option<Vec<String>>,
     pub cap_drop: Option<Vec<String>>,
+    pub group_add: Option<Vec<String>>,
     pub privileged: bool,
     pub readonly_rootfs: bool,
     pub security_opt: Option<Vec<String>>,
@@ -141,11 +144,23 @@ pub fn parse(specs: &[&Spec], text: &str) -> Vec<Result<Observed, String>> {
             }
         }
     }
+    let groups: BTreeMap<String, String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("group ")?.split_once(' '))
+        .map(|(name, number)| (name.to_owned(), number.to_owned()))
+        .collect();
     specs
         .iter()
         .map(|spec| {
+            if let Some(group) = spec.groups.iter().find(|group| !groups.contains_key(*group)) {
+                return Err(format!("nothing was said about the group {group}"));
+            }
             let container = containers.iter().find(|found| found.name.trim_start_matches('/') == spec.name);
-            Ok(Observed { container: container.cloned().map(Box::new), image: images.get(spec.image.as_str()).cloned() })
+            Ok(Observed {
+                container: container.cloned().map(Box::new),
+                image: images.get(spec.image.as_str()).cloned(),
+                groups: groups.clone(),
+            })
         })
         .collect()
 }

@@ -55,6 +55,10 @@ pub struct Spec {
     /// User (and group) inside: `1000:1000`. Default: the image's.
     #[serde(default)]
     pub user: Option<String>,
+    /// Groups of the host, by name, that its process belongs to besides its own, e.g. `[docker]` to use the engine's socket. Their
+    /// numbers are looked up on the host.
+    #[serde(default)]
+    pub groups: Vec<String>,
     /// Whether its root file system is read-only. Default: false.
     #[serde(default)]
     pub read_only: bool,
@@ -178,6 +182,9 @@ impl Kind for Spec {
                 errors.push(format!("env {key} has several lines: put it into a file and mount that"));
             }
         }
+        for group in &self.groups {
+            errors.extend(crate::resource::script::name_errors("groups", group));
+        }
         if let Some(memory) = self.memory.as_ref().filter(|memory| bytes(memory).is_none()) {
             errors.push(format!("memory is `{memory}`: write e.g. 512m"));
         }
@@ -191,12 +198,17 @@ impl Kind for Spec {
         let names = specs.iter().map(|spec| quote(&spec.name)).collect::<Vec<_>>().join(" ");
         let images = specs.iter().map(|spec| quote(&spec.image)).collect::<std::collections::BTreeSet<_>>();
         let images: String = images.into_iter().map(|image| format!("  poclab_image {image}\n")).collect();
+        let groups = specs.iter().flat_map(|spec| spec.groups.iter().map(|group| quote(group))).collect::<std::collections::BTreeSet<_>>();
+        let groups: String = groups
+            .into_iter()
+            .map(|group| format!("  printf 'group %s %s\\n' {group} \"$(getent group {group} | cut -d: -f3)\"\n"))
+            .collect();
         // One line per container and per image; what does not exist is an error line.
         format!(
             "if command -v docker >/dev/null 2>&1; then\n  {{ poclab_err=$({{ \
              docker inspect --type container --format 'container {{{{json .}}}}' {names} 3>&-\n  echo \"docker $?\"; }} 2>&1 >&3); }} 3>&1\n  \
              printf '%s\\n' \"$poclab_err\" | sed 's/^/! /'\n  \
-             poclab_image() {{ docker image inspect --format \"image $1 {{{{json .}}}}\" \"$1\" 2>/dev/null || :; }}\n{images}\
+             poclab_image() {{ docker image inspect --format \"image $1 {{{{json .}}}}\" \"$1\" 2>/dev/null || :; }}\n{images}{groups}\
              else\n  echo 'docker absent'\nfi"
         )
     }

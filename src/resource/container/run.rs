@@ -18,7 +18,7 @@ pub fn actions(spec: &Spec, observed: &Observed) -> Vec<Action> {
         return vec![Action { label: format!("run container {}", spec.name), script, stdin, sweep: SWEEP.to_owned(), ..Action::default() }];
     };
     // One that cannot stay up is made anew, too: its configuration may be right while its files are spoiled.
-    if diff::configuration(spec, found, observed.image.as_ref()).is_empty() && !found.state.restarting {
+    if diff::configuration(spec, found, observed).is_empty() && !found.state.restarting {
         let verb = if found.state.paused { "unpause" } else { "start" };
         let _ = writeln!(script, "docker {verb} {name} >/dev/null || exit 1\npoclab_wait");
         return vec![Action { label: format!("{verb} container {}", spec.name), script, ..Action::default() }];
@@ -68,6 +68,17 @@ fn create(spec: &Spec, script: &mut String) -> Option<Payload> {
         let source = quote(source);
         let _ = writeln!(script, "[ -e {source} ] || {{ echo {source} 'does not exist: it cannot be mounted' >&2; exit 1; }}");
     }
+    if !spec.groups.is_empty() {
+        script.push_str("set --\n");
+    }
+    for group in &spec.groups {
+        let group = quote(group);
+        let _ = writeln!(
+            script,
+            "poclab_g=$(getent group {group} | cut -d: -f3) && [ -n \"$poclab_g\" ] || {{ echo 'the group' {group} 'does not exist on this host' >&2; exit 1; }}\n\
+             set -- \"$@\" --group-add=\"$poclab_g\""
+        );
+    }
     let _ =
         writeln!(script, "if docker inspect --type container {name} >/dev/null 2>&1; then docker rm -f {name} >/dev/null || exit 1; fi");
     let mut options: Vec<String> = Vec::new();
@@ -89,6 +100,9 @@ fn create(spec: &Spec, script: &mut String) -> Option<Payload> {
     }
     if !env.is_empty() {
         options.push("--env-file=\"$poclab_env\"".to_owned());
+    }
+    if !spec.groups.is_empty() {
+        options.push("\"$@\"".to_owned());
     }
     options.push(image);
     options.extend(spec.command.iter().map(|word| quote(word)));

@@ -1,0 +1,152 @@
+"""The scripts say no when something is missing, and call docker and poclab with what was built."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+APP = Path(__file__).parents[2]
+SHA = "a" * 40
+DIGEST = f"registry.lab.example:5000/student_list/%s@sha256:{'0' * 64}"
+
+
+class Tree:
+    """A copy of the application's scripts with programs that write down how they were called."""
+
+    def __init__(self, folder: Path) -> None:
+        self.app = folder / "app"
+        self.calls = folder / "calls"
+        self.bin = folder / "bin"
+        shutil.copytree(APP / "ci", self.app / "ci")
+        shutil.copytree(APP / "deploy", self.app / "deploy")
+        for name in ["build.sh", "VERSION.txt", "pyproject.toml", ".gitignore"]:
+            shutil.copy(APP / name, self.app)
+        for part in ["simple_api", "website"]:
+            (self.app / part).mkdir()
+            (self.app / part / "Dockerfile").touch()
+        (self.app / "build").mkdir()
+        self.bin.mkdir()
+        self.calls.touch()
+        for name in ["docker", "poclab", "ansible-playbook"]:
+            self.program(name)
+
+    def program(self, name: str, body: str = "") -> None:
+        file = self.bin / name
+        file.write_text(f'#!/bin/sh\necho "{name} $*" >>"{self.calls}"\n{body}\n')
+        file.chmod(0o755)
+
+    def built(self) -> None:
+        (self.app / "build/commit").write_text(f"{SHA}\n")
+        for part in ["simple_api", "website"]:
+            (self.app / f"build/{part}.digest").write_text(f"{DIGEST % part}\n")
+
+    def run(self, script: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        command = [str(self.app / script), *arguments]
+        full = {"PATH": f"{self.bin}:{os.environ['PATH']}", "HOME": str(self.app), **env}
+        return subprocess.run(command, env=full, cwd="/", capture_output=True, text=True, check=False)  # noqa: S603 - our own script
+
+    def called(self) -> list[str]:
+        return self.calls.read_text().splitlines()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path)
+
+
+def commit(tree: Tree) -> str:
+    git = ["git", "-C", str(tree.app), "-c", "user.name=t", "-c", "user.email=t@example.invalid"]
+    for arguments in [["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]]:
+        subprocess.run([*git, *arguments], check=True)  # noqa: S603 - git
+    told = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)  # noqa: S603 - git
+    return told.stdout.strip()
+
+
+def test_deploy_needs_a_key_and_what_was_pushed(tree: Tree) -> None:
+    assert "DEPLOY_KEY is not set" in tree.run("ci/deploy").stderr
+    assert "cannot be read" in tree.run("ci/deploy", DEPLOY_KEY="/nonexistent").stderr
+    key = str(tree.app / "VERSION.txt")
+    assert "run ci/build first" in tree.run("ci/deploy", DEPLOY_KEY=key).stderr
+    (tree.app / "build/commit").write_text(SHA)
+    told = tree.run("ci/deploy", DEPLOY_KEY=key)
+    assert told.returncode == 1
+    assert "run ci/push first" in told.stderr
+    tree.built()
+    assert "write poclab or ansible" in tree.run("ci/deploy", DEPLOY_KEY=key, DEPLOY_TOOL="chef").stderr
+    assert tree.called() == []
+
+
+def test_deploy_with_poclab(tree: Tree) -> None:
+    tree.built()
+    key = str(tree.app / "VERSION.txt")
+    assert tree.run("ci/deploy", DEPLOY_KEY=key, DEPLOY_TARGET="app").returncode == 0
+    expected = f"poclab deploy --commit {SHA} --image {DIGEST % 'simple_api'} --image {DIGEST % 'website'} --to app"
+    assert tree.called() == [expected]
+    # How it ended is how the stage ends.
+    tree.program("poclab", "exit 3")
+    assert tree.run("ci/deploy", DEPLOY_KEY=key).returncode == 3
+
+
+def test_deploy_with_ansible(tree: Tree) -> None:
+    tree.built()
+    key = str(tree.app / "VERSION.txt")
+    assert tree.run("ci/deploy", DEPLOY_KEY=key, DEPLOY_TOOL="ansible").returncode == 0
+    [called] = tree.called()
+    assert called.startswith(f"ansible-playbook {tree.app}/deploy/playbook.yml --extra-vars ")
+    assert f'"images": ["{DIGEST % "simple_api"}", "{DIGEST % "website"}"]' in called
+    assert f'"deploy_key": "{key}"' in called
+
+
+def test_gates_build_the_stage_of_each_part_and_nothing_else(tree: Tree) -> None:
+    commit(tree)
+    assert tree.run("ci/gates", IMAGE_PREFIX="p").returncode == 0
+    called = tree.called()
+    assert len(called) == 2
+    assert all("--target gates --label student_list.stage=gates" in call for call in called)
+    assert "--tag p/simple_api-gates:latest" in called[0]
+    assert "--tag p/website-gates:latest" in called[1]
+
+
+def test_a_failing_gate_fails(tree: Tree) -> None:
+    commit(tree)
+    tree.program("docker", "exit 7")
+    assert tree.run("ci/gates").returncode == 7
+
+
+def test_build_tags_with_the_commit_and_refuses_a_dirty_tree(tree: Tree) -> None:
+    sha = commit(tree)
+    assert tree.run("ci/build").returncode == 0
+    assert f"--tag student_list/simple_api:{sha} " in tree.called()[0]
+    assert (tree.app / "build/commit").read_text().strip() == sha
+    (tree.app / "VERSION.txt").write_text("2\n")
+    assert "not committed" in tree.run("ci/build").stderr
+
+
+def test_push_needs_a_registry(tree: Tree) -> None:
+    tree.built()
+    assert "REGISTRY is not set" in tree.run("ci/push").stderr
+
+
+@pytest.mark.parametrize(("script", "why"), [("ci/scan", "SCAN_COMMAND"), ("ci/attack", "ATTACK_COMMAND")])
+def test_no_scanner_is_no_pass(tree: Tree, script: str, why: str) -> None:
+    tree.built()
+    told = tree.run(script)
+    assert told.returncode == 1
+    assert f"no scanner configured ({why})" in told.stderr
+
+
+def test_clean_never_fails_and_keeps_the_newest_images(tree: Tree) -> None:
+    images = "\n".join(f"echo student_list/simple_api:{n}" for n in range(7))
+    tree.program(
+        "docker",
+        f'case "$*" in "ps "*) echo c1 ;; "image ls "*student_list/simple_api) {images}\n;; rm*) exit 1 ;; esac',
+    )
+    told = tree.run("ci/clean")
+    assert told.returncode == 0
+    assert "cannot remove the container c1" in told.stdout
+    removed = [call for call in tree.called() if call.startswith("docker image rm")]
+    assert removed == ["docker image rm student_list/simple_api:5", "docker image rm student_list/simple_api:6"]

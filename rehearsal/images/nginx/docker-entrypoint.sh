@@ -1,0 +1,4 @@
+#!/bin/sh
+# As in the official image, without its templates.
+set -e
+exec "$@"
