@@ -7,7 +7,7 @@ POCLAB := target/release/poclab
 # The same for any Linux, however old: what runs on the deployment server.
 STATIC := target/x86_64-unknown-linux-musl/release/poclab
 PREFIX ?= /usr/local
-SCRIPTS := $(shell git ls-files -z -- ':!*.rs' 2>/dev/null | xargs -0 grep -lE '^\#!.*\b(ba|da)?sh\b' 2>/dev/null)
+SCRIPTS := $(shell git ls-files -z -- ':!*.rs' ':!*.tera' 2>/dev/null | xargs -0 grep -lE '^\#!.*\b(ba|da)?sh\b' 2>/dev/null)
 
 .PHONY: help build static app-test rehearse rehearse-down test check unit lab-test fuzz vagrant-check bench install prerequisites test-prerequisites schemas
 
@@ -31,13 +31,13 @@ test: test-prerequisites check unit app-test lab-test vagrant-check ## everythin
 	@echo "all tests passed"
 
 check:           ## formatting, lints, shell scripts
-	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	shellcheck $(SCRIPTS)
 	bench/document --check
 
 unit:            ## unit, golden, binary and real-sshd tests
-	POCLAB_REQUIRE_SSHD=1 POCLAB_REQUIRE_TOOLS=1 $(CARGO) test --locked
+	POCLAB_REQUIRE_SSHD=1 POCLAB_REQUIRE_TOOLS=1 $(CARGO) test --locked --workspace
 
 app-test:        ## the application's own tests: lint, types, 100 % coverage, known vulnerabilities, its scripts
 	APP_VENV=$(CURDIR)/target/app-venv app/ci/unit

@@ -335,3 +335,28 @@ proptest! {
         let _ = read(folder.path(), &[]);
     }
 }
+
+/// Scripts are templates: what reaches a host is what must be sound.
+#[test]
+fn every_script_that_this_lab_renders_is_sound() {
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let lab = validate(&tree.join("inventory/lab.yml"), &[]).unwrap_or_else(|problems| panic!("{problems}"));
+    let mut checked = 0;
+    for resource in lab.nodes.iter().flat_map(|node| &node.resources) {
+        let poclab::resource::Spec::file(spec) = &resource.spec else { continue };
+        let Some(script) = spec.content.as_ref().map(|content| content.0.as_str()).filter(|text| text.starts_with("#!/bin/sh")) else {
+            continue;
+        };
+        let mut shellcheck = std::process::Command::new("shellcheck")
+            .args(["--shell", "sh", "-"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut shellcheck.stdin.take().unwrap(), script.as_bytes()).unwrap();
+        let said = shellcheck.wait_with_output().unwrap();
+        assert!(said.status.success(), "{}: {}", spec.path, String::from_utf8_lossy(&said.stdout));
+        checked += 1;
+    }
+    assert!(checked >= 3, "only {checked} scripts were found");
+}

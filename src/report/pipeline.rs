@@ -43,8 +43,8 @@ fn head(build: &Build) -> String {
 }
 
 fn line(stage: &Stage) -> String {
-    let took = if stage.runs() { String::new() } else { seconds(stage.took) };
-    format!("  {:<16} {:<12} {took}", stage.name, words(&stage.status)).trim_end().to_owned()
+    let took = if stage.runs() || stage.status == "NOT_EXECUTED" { String::new() } else { seconds(stage.took) };
+    format!("  {:<26} {:<12} {took}", stage.name, words(&stage.status)).trim_end().to_owned()
 }
 
 /// Jenkins' word for a stage's state in ours.

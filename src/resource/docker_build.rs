@@ -196,9 +196,9 @@ impl Kind for Spec {
                  poclab_from=\"$poclab_from${{poclab_from:+ }}$poclab_id\""
             );
         }
-        let _ = write!(
+        let _ = writeln!(
             script,
-            "docker build --force-rm --label {FILES}={} --label \"{FROM}=$poclab_from\" --tag {reference} \"$poclab_d\" || {{ echo 'the image' {reference} 'could not be built: the lines above say why' >&2; exit 1; }}\n",
+            "docker build --force-rm --label {FILES}={} --label \"{FROM}=$poclab_from\" --tag {reference} \"$poclab_d\" || {{ echo 'the image' {reference} 'could not be built: the lines above say why' >&2; exit 1; }}",
             self.files_hash()
         );
         vec![Action {

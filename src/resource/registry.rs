@@ -9,6 +9,7 @@ macro_rules! kinds {
         /// The spec of one resource, of whatever kind.
         #[derive(Clone)]
         #[allow(non_camel_case_types, reason = "the variants are the kinds' names as users write them")]
+        #[allow(clippy::large_enum_variant, reason = "a lab has hundreds of them, not millions")]
         pub enum Spec {
             $(
                 #[allow(missing_docs)]

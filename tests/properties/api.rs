@@ -130,7 +130,7 @@ pub fn api_object() -> Property {
                 let api = json!({"url": url, "headers": {"Token": TOKEN}});
                 let secret = format!("secret {secret}");
                 let mut trial = Trial { secrets: vec![secret.clone(), TOKEN.to_owned()], ..Trial::default() };
-                trial.after = format!("rm -rf /var/lib/poclab/api\n");
+                trial.after = "rm -rf /var/lib/poclab/api\n".to_owned();
                 trial.specs.push(json!({
                     "what": "settings", "api": api, "read": "/settings", "want": {"open": false, "list": list}, "update": {"path": "/settings"}
                 }));

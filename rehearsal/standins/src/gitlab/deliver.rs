@@ -170,7 +170,9 @@ pub fn work(app: &Arc<App>, jobs: &Receiver<Job>) {
                 if deliver(&app, &job) != Outcome::NoAnswer {
                     break;
                 }
-                pause.copied().map(std::thread::sleep);
+                if let Some(pause) = pause {
+                    std::thread::sleep(*pause);
+                }
             }
         });
     }

@@ -74,22 +74,19 @@ impl Request {
         })
     }
 
-    /// Who asks; `Err`: credentials that are wrong.
-    fn who(&self) -> Result<Who, Response> {
-        let refused = || text(401, "Invalid password/token for user");
+    /// Who asks; `None`: credentials that are wrong.
+    fn who(&self) -> Option<Who> {
         let Some(login) = self.header("authorization").and_then(|value| value.strip_prefix("Basic ")) else {
-            return Ok(Who { user: None, token: false });
+            return Some(Who { user: None, token: false });
         };
         let decoded = STANDARD.decode(login.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        let (user, secret) = decoded.as_deref().and_then(|text| text.split_once(':')).ok_or_else(refused)?;
+        let (user, secret) = decoded.as_deref().and_then(|text| text.split_once(':'))?;
         if self.jenkins.token_of(secret).as_deref() == Some(user) {
-            return Ok(Who { user: Some(user.to_owned()), token: true });
+            return Some(Who { user: Some(user.to_owned()), token: true });
         }
         let config = self.jenkins.config();
-        match config.users.iter().find(|known| known.id == user) {
-            Some(known) if known.accepts(secret) => Ok(Who { user: Some(user.to_owned()), token: false }),
-            _ => Err(refused()),
-        }
+        let known = config.users.iter().find(|known| known.id == user).filter(|known| known.accepts(secret))?;
+        Some(Who { user: Some(known.id.clone()), token: false })
     }
 
     fn session(&self) -> Option<&str> {
@@ -104,10 +101,7 @@ impl Request {
             .map(|part| percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned())
             .collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        let who = match self.who() {
-            Ok(who) => who,
-            Err(refused) => return refused,
-        };
+        let Some(who) = self.who() else { return text(401, "Invalid password/token for user") };
         match parts.as_slice() {
             ["login"] => {
                 return page(

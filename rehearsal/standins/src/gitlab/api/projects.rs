@@ -89,10 +89,9 @@ fn given(call: &Call<'_>) -> Result<Map<String, Value>, Response> {
         }
         if name.ends_with("_access_level")
             && let Some(Value::String(text)) = &value
+            && !["disabled", "private", "enabled", "public"].contains(&text.as_str())
         {
-            if !["disabled", "private", "enabled", "public"].contains(&text.as_str()) {
-                return Err(error(400, &format!("{name} does not have a valid value")));
-            }
+            return Err(error(400, &format!("{name} does not have a valid value")));
         }
         found.extend(value.map(|value| (name, value)));
     }
