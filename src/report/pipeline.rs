@@ -98,14 +98,14 @@ mod tests {
         build.sha = Some("0123456789abcdef".into());
         let second = (build.clone(), vec![stage("checkout", "SUCCESS", 1200), stage("build", "IN_PROGRESS", 300)]);
         let told = lines(Some(&first), &second);
-        assert_eq!(told[1..], ["  checkout         ok           1.2 s", "  build            running"]);
+        assert_eq!(told[1..], ["  checkout                   ok           1.2 s", "  build                      running"]);
         assert!(told[0].starts_with("build 8 of 01234567 ("), "{told:?}");
         let third = (build.clone(), vec![stage("checkout", "SUCCESS", 1200), stage("build", "IN_PROGRESS", 900)]);
         assert!(lines(Some(&second), &third).is_empty());
         build.result = Some("FAILURE".into());
         build.took = 9000;
         let last = (build, vec![stage("checkout", "SUCCESS", 1200), stage("build", "FAILED", 4000)]);
-        assert_eq!(lines(Some(&third), &last), ["  build            FAILED       4.0 s", "build 8: FAILURE after 9.0 s"]);
+        assert_eq!(lines(Some(&third), &last), ["  build                      FAILED       4.0 s", "build 8: FAILURE after 9.0 s"]);
         assert_eq!(lines(None, &last).len(), 4, "everything at a first look");
     }
 }

@@ -91,7 +91,10 @@ fn the_examples_of_the_mirror_guide_are_good() {
     let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/mirror.md")).unwrap();
     let examples: Vec<&str> = guide.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     let [mirror, inventory] = examples[..] else { panic!("{examples:?}") };
-    lab.write("inventory/lab.yml", &(lab.read("inventory/lab.yml") + &inventory.replace("/srv/mirror ", "mirror ")));
+    // Its variables belong to those that the inventory has.
+    let (start, variables) = inventory.split_once("vars:\n").unwrap();
+    let own = lab.read("inventory/lab.yml").replace("\nvars:\n", &format!("\nvars:\n{variables}"));
+    lab.write("inventory/lab.yml", &(own + &start.replace("/srv/mirror ", "mirror ")));
     let without = lab.poclab("validate").exits(0);
     assert!(without.stderr.contains("was not checked"), "{without}");
     lab.write("mirror/mirror.yml", &mirror.replace('…', &"a".repeat(64)));

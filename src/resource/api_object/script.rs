@@ -266,7 +266,7 @@ impl<'a> Requests<'a> {
         let (file, hash) = (kept_file(self.spec), self.spec.hash());
         let _ = write!(
             self.script,
-            "mkdir -p -m 0700 {KEPT}\nprintf '%s %s\\n' {hash} \"$(poclab_field id <\"$poclab_t/answer\")\" >{file}.new\nmv -f {file}.new {file}\n"
+            "mkdir -p {KEPT}\nprintf '%s %s\\n' {hash} \"$(poclab_field id <\"$poclab_t/answer\")\" >{file}.new\nmv -f {file}.new {file}\n"
         );
     }
 
