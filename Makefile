@@ -37,7 +37,7 @@ check:           ## formatting, lints, shell scripts
 	bench/document --check
 
 unit:            ## unit, golden, binary and real-sshd tests
-	POCLAB_REQUIRE_SSHD=1 POCLAB_REQUIRE_TOOLS=1 $(CARGO) test --locked --workspace
+	POCLAB_REQUIRE_SSHD=1 POCLAB_REQUIRE_TOOLS=1 $(CARGO) test --locked --workspace --no-fail-fast
 
 app-test:        ## the application's own tests: lint, types, 100 % coverage, known vulnerabilities, its scripts
 	APP_VENV=$(CURDIR)/target/app-venv app/ci/unit
