@@ -3,22 +3,23 @@
 
 SHELL := /bin/bash
 CARGO ?= cargo
-POCLAB := target/release/poclab
-# The same for any Linux, however old: what runs on the deployment server.
+# The program, static: it runs on any Linux, however old, and so on the deployment server, too.
 STATIC := target/x86_64-unknown-linux-musl/release/poclab
+POCLAB := target/poclab
 PREFIX ?= /usr/local
 SCRIPTS := $(shell git ls-files -z -- ':!*.rs' ':!*.tera' 2>/dev/null | xargs -0 grep -lE '^\#!.*\b(ba|da)?sh\b' 2>/dev/null)
 
-.PHONY: help build static app-test rehearse rehearse-down test check unit lab-test fuzz vagrant-check bench install prerequisites test-prerequisites schemas
+.PHONY: help build release app-test rehearse rehearse-down test check unit lab-test fuzz vagrant-check bench install prerequisites test-prerequisites schemas
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*## |^[a-z-]+: *## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-build: prerequisites static ## the tool: target/release/poclab, and the same as a static program
-	$(CARGO) build --release --locked
-
-static: prerequisites ## the static program: $(STATIC)
+build: prerequisites ## the tool, a static program: target/poclab
 	$(CARGO) build --release --locked --target x86_64-unknown-linux-musl --features vendored-openssl --bin poclab
+	ln -sfn $(STATIC:target/%=%) $(POCLAB)
+
+release: prerequisites ## the same for this machine alone, with its OpenSSL: target/release/poclab
+	$(CARGO) build --release --locked
 
 rehearse: build  ## four local hosts, full bootstrap, full verification
 	$(POCLAB) rehearse up
@@ -42,7 +43,7 @@ unit:            ## unit, golden, binary and real-sshd tests
 app-test:        ## the application's own tests: lint, types, 100 % coverage, known vulnerabilities, its scripts
 	APP_VENV=$(CURDIR)/target/app-venv app/ci/unit
 
-lab-test: static ## the four-host container lab, and a host that is damaged on purpose
+lab-test: build  ## the four-host container lab, and a host that is damaged on purpose
 	tests/lab/run
 
 FUZZ_SECONDS ?= 60
@@ -53,7 +54,7 @@ fuzz:            ## what hosts may send, by a coverage-guided fuzzer (needs a ni
 vagrant-check:   ## the Vagrantfile, where vagrant can be installed
 	tests/vagrant/run
 
-bench: build     ## the numbers of docs/benchmarks.md, beside Ansible and pyinfra (about 40 minutes)
+bench: release   ## the numbers of docs/benchmarks.md, beside Ansible and pyinfra (about 40 minutes)
 	rehearsal/install-prerequisites --bench
 	bench/no-change
 	bench/peers/run

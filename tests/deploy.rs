@@ -30,7 +30,7 @@ const ENTRY: &str = "/usr/local/sbin/student-list-deploy";
 fn versions_are_deployed_and_put_back() {
     let lab = Project::with("deploy4", "10.99", &["app", "deployment"]);
     let program = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/x86_64-unknown-linux-musl/release/poclab");
-    assert!(program.is_file(), "run `make static` first");
+    assert!(program.is_file(), "run `make build` first");
     lab.edit_inventory(
         "roles: [base, firewall]",
         &format!(

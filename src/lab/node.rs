@@ -129,7 +129,7 @@ impl<'a> Resolver<'a> {
                     let problem = at.problem(format!("the {what} {} is not there", path.display()));
                     // What we build ourselves has a name of its own; anything else the user knows better.
                     let ours = written.starts_with("target/");
-                    sink.push(if ours { problem.suggest("run `make static`, which builds it") } else { problem });
+                    sink.push(if ours { problem.suggest("run `make build`, which builds it") } else { problem });
                 }
                 value["source"] = Value::String(path.display().to_string());
             }
