@@ -32,9 +32,9 @@ fn versions_are_deployed_and_put_back() {
     let program = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/x86_64-unknown-linux-musl/release/poclab");
     assert!(program.is_file(), "run `make build` first");
     lab.edit_inventory(
-        "roles: [base, firewall]",
+        "vars:\n",
         &format!(
-            "vars: {{deployment_program: {}, app_health_seconds: {}, app_confirm_seconds: {}}}\nroles: [base, firewall]",
+            "vars:\n  deployment_program: {}\n  app_health_seconds: {}\n  app_confirm_seconds: {}\n",
             program.display(),
             LIMITS.0,
             LIMITS.1
