@@ -29,17 +29,8 @@ const ENTRY: &str = "/usr/local/sbin/student-list-deploy";
 #[ignore = "needs docker and minutes: make lab-test"]
 fn versions_are_deployed_and_put_back() {
     let lab = Project::with("deploy4", "10.99", &["app", "deployment"]);
-    let program = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/x86_64-unknown-linux-musl/release/poclab");
-    assert!(program.is_file(), "run `make build` first");
-    lab.edit_inventory(
-        "vars:\n",
-        &format!(
-            "vars:\n  deployment_program: {}\n  app_health_seconds: {}\n  app_confirm_seconds: {}\n",
-            program.display(),
-            LIMITS.0,
-            LIMITS.1
-        ),
-    );
+    let limits = format!("vars:\n  app_health_seconds: {}\n  app_confirm_seconds: {}\n", LIMITS.0, LIMITS.1);
+    lab.edit_inventory("vars:\n", &limits);
     assert!(lab.poclab(&["rehearse", "up"]).status.success());
     let started = Instant::now();
     let stage = |name: &str| eprintln!("=== {name} ({:.0} s)", started.elapsed().as_secs_f64());

@@ -31,7 +31,7 @@ fn failures(events: &[serde_json::Value]) -> Vec<String> {
 #[test]
 #[ignore = "needs docker and minutes: make lab-test"]
 fn jenkins_is_what_its_code_says() {
-    let lab = Project::with("jenkins4", "10.96", &["jenkins"]);
+    let lab = Project::with("jenkins4", "10.96", &["deployment", "jenkins"]);
     assert!(lab.poclab(&["rehearse", "up"]).status.success());
 
     from_nothing(&lab);

@@ -24,9 +24,7 @@ fn a_push_becomes_the_running_application() {
     let lab = Project::with("pipeline4", "10.97", &GROUPS);
     let started = Instant::now();
     let stage = |name: &str| eprintln!("=== {name} ({:.0} s)", started.elapsed().as_secs_f64());
-    let program = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/x86_64-unknown-linux-musl/release/poclab");
-    assert!(program.is_file(), "run `make build` first");
-    lab.edit_inventory("vars:\n", &format!("vars:\n  deployment_program: {}\n  app_health_seconds: 40\n", program.display()));
+    lab.edit_inventory("vars:\n", "vars:\n  app_health_seconds: 40\n");
     assert!(lab.poclab(&["rehearse", "up"]).status.success());
 
     stage("from bare hosts to a push that runs");

@@ -38,7 +38,12 @@ impl Project {
             .replace("10.90.", &format!("{subnet}."))
             .replace("lab: rehearsal", &format!("lab: {name}"))
             .replace(".poclab/rehearsal", &format!(".poclab/{name}"));
-        let own = groups_only(&own, groups);
+        let mut own = groups_only(&own, groups);
+        if groups.contains(&"deployment") {
+            let program = tree.join("target/x86_64-unknown-linux-musl/release/poclab");
+            assert!(program.is_file(), "run `make build` first");
+            own = own.replace("vars:\n", &format!("vars:\n  deployment_program: {}\n", program.display()));
+        }
         assert_ne!(inventory, own);
         let project = Self { folder, subnet: subnet.to_owned() };
         std::fs::write(project.inventory(), own).unwrap();
