@@ -32,7 +32,7 @@ for part; do
     image=$PREFIX/$part:$sha
     [ -z "${BUILD_TARGET:-}" ] || image=$PREFIX/$part-$BUILD_TARGET:latest
     echo "==> $image"
-    docker build --file "$part/Dockerfile" --tag "$image" \
+    docker build --force-rm --file "$part/Dockerfile" --tag "$image" \
         ${BUILD_TARGET:+--target "$BUILD_TARGET" --label "student_list.stage=$BUILD_TARGET"} \
         --build-arg "APP_VERSION=$version" --build-arg "COMMIT_SHA=$sha" \
         ${PYTHON_IMAGE:+--build-arg "PYTHON_IMAGE=$PYTHON_IMAGE"} \

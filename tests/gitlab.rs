@@ -200,7 +200,7 @@ fn without_poclab_s_own_token_nothing_is_taken_for_good(lab: &Lab) {
 fn a_stopped_gitlab_is_started(lab: &Lab) {
     lab.project.on("gitlab", "gitlab-ctl stop");
     let (exit, events) = lab.run(&["plan"], &[]);
-    assert_eq!((exit, of_kind(&events, "resource_unknown").len()), (2, 12));
+    assert_eq!((exit, of_kind(&events, "resource_unknown").len()), (2, 11));
     assert_eq!(lab.bootstrap().0, 0);
     lab.project.on("gitlab", "gitlab-ctl status");
     assert_eq!(lab.run(&["plan"], &[]).0, 0);
