@@ -21,7 +21,7 @@ const ROLES: &[&str] =
     &["--role", "base", "--role", "firewall", "--role", "docker", "--role", "registry", "--role", "app", "--role", "deployment"];
 
 /// Seconds that a version has to become healthy, and that it waits to be confirmed, in these tests.
-const LIMITS: (u64, u64) = (40, 12);
+const LIMITS: (u64, u64) = (60, 12);
 
 const ENTRY: &str = "/usr/local/sbin/student-list-deploy";
 
@@ -214,14 +214,14 @@ fn restarted(lab: &Project, a: &Version, b: &Version) {
 
 /// Waits until a command succeeds on the application's host, within what the host promises.
 fn until(lab: &Project, what: &str, command: &str) {
-    let deadline = Instant::now() + Duration::from_secs(2 * LIMITS.0 + LIMITS.1 + 20);
+    let deadline = Instant::now() + Duration::from_secs(3 * LIMITS.0 + LIMITS.1 + 20);
     let name = lab.container("app");
     loop {
         let done = Command::new("docker").args(["exec", &name, "sh", "-c", command]).stdout(Stdio::null()).stderr(Stdio::null()).status();
         if done.unwrap().success() {
             return;
         }
-        assert!(Instant::now() < deadline, "{what}: not within {} s", 2 * LIMITS.0 + LIMITS.1 + 20);
+        assert!(Instant::now() < deadline, "{what}: not within {} s", 3 * LIMITS.0 + LIMITS.1 + 20);
         std::thread::sleep(Duration::from_millis(200));
     }
 }
