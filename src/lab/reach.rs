@@ -163,7 +163,10 @@ impl Reacher<'_> {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) => {
-                sink.push(self.document.problem(pointer, format!("sudo password file {}: {error}", path.display())));
+                let problem = self.document.problem(pointer, format!("sudo password file {}: {error}", path.display()));
+                // The rehearsal's is made with its hosts.
+                let made = path.components().any(|part| part.as_os_str() == ".poclab");
+                sink.push(if made { problem.suggest("`poclab rehearse up` makes the rehearsal's hosts and this file") } else { problem });
                 return None;
             }
         };
