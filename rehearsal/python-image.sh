@@ -24,7 +24,8 @@ image_python() {
 python_root() {
     local root=$1 name deb
     image_root "$root"
-    mkdir -p "$root/var/lib/dpkg" "$root/usr/local/bin" "$root/usr/local/lib/python3.11/dist-packages"
+    # Scanners know dpkg's database by its status and the folder beside it.
+    mkdir -p "$root/var/lib/dpkg/info" "$root/usr/local/bin" "$root/usr/local/lib/python3.11/dist-packages"
     for name in $PYTHON_DONORS; do
         deb=$(find "$WORK/debs" -name "${name}_*.deb" -print -quit)
         # One tree: a folder of one package is often a link of another.

@@ -34,6 +34,7 @@ pub fn parsers() -> Vec<Parser> {
     let mut all = crate::resource::hostile::parsers();
     all.extend(crate::check::hostile::parsers());
     all.extend(crate::engine::hostile::parsers());
+    all.extend(crate::scan::hostile::parsers());
     all.extend(crate::ssh::hostile::parsers());
     all.extend(crate::rehearsal::hostile::parsers());
     all

@@ -13,4 +13,5 @@ pub mod lab;
 pub mod rehearsal;
 pub mod report;
 pub mod resource;
+pub mod scan;
 pub mod ssh;

@@ -103,7 +103,7 @@ fn drift_is_named_and_repaired(lab: &Project) {
     assert_eq!(run(lab, "plan").0, 0);
 
     // Another plugin list makes another image, and the check sees that the set is the new one.
-    let old = lab.edit_inventory("scanner: none", "scanner: none\n  jenkins_executors: 1");
+    let old = lab.edit_inventory("scanner: clair", "scanner: clair\n  jenkins_executors: 1");
     let (exit, events) = run(lab, "plan");
     assert_eq!((exit, changes(&events)), (2, set(&["deploy: file /srv/jenkins/config/jenkins.yml"])));
     std::fs::write(lab.inventory(), old).unwrap();

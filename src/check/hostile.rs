@@ -114,6 +114,22 @@ const GOOD: &[(&str, i32, &str)] = &[
     ("status", 0, r#"{"myapplication":[{"lastcommitsha":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}]}"#),
     ("website", 0, "<p>- bob is 13 years old</p>"),
     ("denied", 0, "401"),
+    // clair
+    ("ready", 0, "\n200"),
+    ("nobody", 0, "\n401"),
+    ("wrong", 0, "\n401"),
+    ("database", 2, "psql: error: fe_sendauth: no password supplied\n"),
+    ("known", 0, "{\"debian/updater\":[{\"date\":\"2026-11-21T08:00:00Z\",\"fingerprint\":\"Sat, 21 Nov 2026 07:00:00 GMT\"}]}\n200"),
+    ("clean-image", 0, "sha256:aa\n"),
+    ("bad-image", 0, "sha256:bb\n"),
+    ("digests", 0, "x\n"),
+    ("clean", 0, r#"{"format":"poclab scan 1","verdict":"passed","packages":2}"#),
+    (
+        "bad",
+        3,
+        r#"{"format":"poclab scan 1","verdict":"refused","findings":[{"vulnerability":"a","package":"pyyaml","policy":"refused"}]}"#,
+    ),
+    ("missing", 4, "error: nothing of poclab-none yet\n"),
     // interruptions
     ("marker", 0, "-A IN_public_deny -s 192.0.2.213/32 -j DROP\n"),
     ("rules", 0, "-A INPUT -j INPUT_direct\n"),
@@ -143,6 +159,12 @@ pub(crate) fn parsers() -> Vec<Parser> {
         ("no_insecure_registry", json!({"hosts": names})),
         ("time_sync", json!({"hosts": names})),
         ("deployment", json!({"host": "app", "from": "registry", "api": "http://10.9.0.11:5000", "website": "http://10.9.0.11"})),
+        (
+            "clair",
+            json!({"host": "app", "address": "10.9.0.11", "api": "http://127.0.0.1:6060", "health": "http://127.0.0.1:6061", "database_port": 5432,
+                "key": "c2VjcmV0", "issuer": "a", "updaters": ["debian/updater"], "max_age_days": 365000, "container": "c",
+                "registry": {"url": "https://registry.lab.example:5000", "address": "10.9.0.12", "user": "a", "password": "b"}}),
+        ),
         ("port_matrix", matrix),
         ("published_port", json!({"hosts": hosts, "flows": flows, "docker_hosts": names, "image": "busybox:1.36"})),
         (

@@ -2,6 +2,7 @@
 //!
 //! A check knows neither SSH nor a terminal: it runs against a [`Reach`].
 
+pub mod clair;
 mod containers;
 pub mod deployment;
 mod disrupt;
@@ -24,7 +25,7 @@ mod run;
 pub mod selinux_enforcing;
 pub mod shapes;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod time_sync;
 
 pub use kind::{CheckKind, Outcome, Ran, Reach, Tcp, Verdict};

@@ -61,6 +61,7 @@ macro_rules! checks {
 }
 
 checks! {
+    clair,
     deployment,
     firewall_survives,
     firewalld_running,

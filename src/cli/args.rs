@@ -6,7 +6,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use super::completions;
-use crate::deploy::{Commit, Image};
+use crate::base::Image;
+use crate::deploy::Commit;
 
 /// Turns bare CentOS 7.6 hosts into a verified DevSecOps lab over plain SSH.
 ///
@@ -106,6 +107,15 @@ pub enum Command {
     /// answers; 4 the application does not answer, or nobody knows: somebody must look; 64 the command line or the configuration
     /// is wrong; 130 interrupted.
     Deploy(Deploy),
+    /// Ask Clair about an image in the lab's registry and refuse it for what the policy does not allow
+    ///
+    /// For the pipeline, on the deployment server. Clair looks into the image; what it finds is judged by a policy (a file of the
+    /// repository): by default critical and high vulnerabilities that have a fix are refused. An empty, incomplete or old
+    /// vulnerability database, an image that Clair could not look into, or packages that it knows nothing about are never taken
+    /// for a clean image.
+    ///
+    /// Exit codes: 0 the policy lets it pass; 3 refused; 4 could not look; 64 the command line, the policy or the configuration is wrong.
+    Scan(Scan),
     /// The lab on local hosts: rehearse before touching the real ones
     #[command(subcommand)]
     Rehearse(Rehearse),
@@ -329,6 +339,35 @@ pub struct Deploy {
     pub key: Option<PathBuf>,
     /// Where to deploy to and how
     #[arg(long, env = "POCLAB_DEPLOY_CONFIG", value_name = "FILE", default_value = "/etc/poclab/deploy.yml", value_hint = ValueHint::FilePath)]
+    pub config: PathBuf,
+}
+
+/// `scan`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Scan {
+    /// The image by digest, as it was pushed: REGISTRY/NAME@sha256:DIGEST
+    #[arg(required_unless_present = "feeds")]
+    pub image: Option<Image>,
+    /// What is refused, and what is accepted for how long
+    #[arg(long, value_name = "FILE", default_value = "security/scan-policy.yml", value_hint = ValueHint::FilePath)]
+    pub policy: PathBuf,
+    /// Write everything that was seen to FILE, as JSON
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub json: Option<PathBuf>,
+    /// Write it to FILE as SARIF 2.1.0, for code hosts
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub sarif: Option<PathBuf>,
+    /// Write it to FILE as one HTML page
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub html: Option<PathBuf>,
+    /// List what is tolerated, too
+    #[arg(long)]
+    pub all: bool,
+    /// Instead of looking at an image: what Clair has loaded. Exit 0: all that it must know is there and fresh; 4: it is not
+    #[arg(long, conflicts_with_all = ["image", "json", "sarif", "html"])]
+    pub feeds: bool,
+    /// Where Clair and the registry are
+    #[arg(long, env = "POCLAB_SCAN_CONFIG", value_name = "FILE", default_value = "/etc/poclab/scan.yml", value_hint = ValueHint::FilePath)]
     pub config: PathBuf,
 }
 

@@ -20,8 +20,8 @@ pub fn run(global: &Global, command: &Deploy) -> Result<Exit, Stop> {
     let (name, target) = config.target(command.to.as_deref()).map_err(Stop::usage)?;
     let key = command.key.clone().or_else(|| config.key.clone());
     let key = key.ok_or_else(|| Stop::usage("no private key: name one with --key or DEPLOY_KEY"))?;
-    let images = command.images.iter().map(|image| image.pulled(&config.push_to, &config.pull_from));
-    let images: Vec<String> = images.collect::<Result<_, _>>().map_err(Stop::usage)?;
+    let images = command.images.iter().map(|image| Ok(image.pulled(&config.push_to, &config.pull_from)?.to_string()));
+    let images: Vec<String> = images.collect::<Result<_, String>>().map_err(Stop::usage)?;
     if images.len() != 2 {
         return Err(Stop::usage(format!("a version is two images, the API's and the website's; {} given with --image", images.len())));
     }

@@ -13,6 +13,7 @@ mod plan;
 mod rehearse;
 mod report;
 mod runs;
+mod scan;
 mod schema;
 mod secrets;
 mod status;
@@ -74,6 +75,7 @@ pub fn main() -> Exit {
         Command::Pipeline(command) => pipeline::run(&args.global, command),
         Command::Unlock(command) => unlock::run(&args.global, command),
         Command::Deploy(command) => deploy::run(&args.global, command),
+        Command::Scan(command) => scan::run(&args.global, command),
         Command::Secrets(command) => secrets::run(&args.global, command),
         Command::Rehearse(command) => rehearse::run(&args.global, command),
         Command::Observe(command) => observe::run(&args.global, command),

@@ -14,5 +14,5 @@ mod run;
 pub use answers::{Answers, Http};
 pub use config::{Config, Target};
 pub use host::{Host, SshHost, Word};
-pub use order::{Commit, Image, Order};
+pub use order::{Commit, Order};
 pub use run::{Outcome, run};

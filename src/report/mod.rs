@@ -14,6 +14,7 @@ mod page;
 mod pipeline;
 mod plain;
 mod print;
+mod scan;
 mod status;
 mod summary;
 mod terminal;
@@ -40,6 +41,7 @@ pub use log::runs_folder;
 pub use manual::{print_contents, print_pages};
 pub use pipeline::print_build;
 pub use print::{know, print_error, print_lines, print_notice, print_problems, print_prompt, print_table, print_text};
+pub use scan::{ScanReport, print_feeds};
 pub use status::print_status;
 
 /// How often a live view is drawn again when nothing happens.

@@ -23,6 +23,7 @@ class Tree:
         self.bin = folder / "bin"
         shutil.copytree(APP / "ci", self.app / "ci")
         shutil.copytree(APP / "deploy", self.app / "deploy")
+        shutil.copytree(APP / "security", self.app / "security")
         for name in ["build.sh", "VERSION.txt", "pyproject.toml", ".gitignore"]:
             shutil.copy(APP / name, self.app)
         for part in ["simple_api", "website"]:
@@ -126,12 +127,89 @@ def test_build_tags_with_the_commit_and_refuses_a_dirty_tree(tree: Tree) -> None
     assert "not committed" in tree.run("ci/build").stderr
 
 
+REGISTRY = "registry.lab.example:5000"
+# A docker that knows one image: of each push it knows a digest, and what was taken away it gets back.
+DOCKER = """
+case "$*" in
+"image inspect --format {{.Id}} "*) echo sha256:1 ;;
+"image inspect --format "*) repository=${5%%:"$SHA"}; echo "$repository@sha256:${DIGEST_OF:-%s}" ;;
+"image inspect "*) exit 1 ;;
+esac
+""" % ("0" * 64)
+
+
+def candidates(tree: Tree) -> list[str]:
+    return [f"{REGISTRY}/student_list-candidate/{part}@sha256:{'0' * 64}" for part in ["simple_api", "website"]]
+
+
+def scannable(tree: Tree) -> None:
+    (tree.app / "build/commit").write_text(f"{SHA}\n")
+    tree.program("docker", DOCKER)
+
+
+def scan(tree: Tree, **env: str) -> subprocess.CompletedProcess[str]:
+    return tree.run("ci/scan", REGISTRY=REGISTRY, SHA=SHA, **env)
+
+
 def test_push_needs_a_registry(tree: Tree) -> None:
     tree.built()
     assert "REGISTRY is not set" in tree.run("ci/push").stderr
+    assert "REGISTRY is not set" in tree.run("ci/scan", SCANNER="clair").stderr
 
 
-@pytest.mark.parametrize(("script", "why"), [("ci/scan", "SCAN_COMMAND"), ("ci/attack", "ATTACK_COMMAND")])
+def test_the_scan_looks_at_candidates_by_digest(tree: Tree) -> None:
+    scannable(tree)
+    assert scan(tree, SCANNER="clair").returncode == 0
+    pushes = [call for call in tree.called() if call.startswith("docker push")]
+    assert pushes == [f"docker push --quiet {REGISTRY}/student_list-candidate/{part}:{SHA}" for part in ["simple_api", "website"]]
+    scans = [call for call in tree.called() if call.startswith("poclab")]
+    policy = tree.app / "security/scan-policy.yml"
+    for part, image, call in zip(["simple_api", "website"], candidates(tree), scans, strict=True):
+        out = tree.app / f"build/{part}.scan"
+        assert call == f"poclab scan --policy {policy} --json {out}.json --sarif {out}.sarif --html {out}.html {image}"
+        assert (tree.app / f"build/{part}.passed").read_text().strip() == image
+
+
+@pytest.mark.parametrize("status", [3, 4])
+def test_what_does_not_pass_is_not_pushed(tree: Tree, status: int) -> None:
+    scannable(tree)
+    (tree.app / "build/simple_api.passed").write_text(candidates(tree)[0])
+    tree.program("poclab", f'case "$*" in *simple_api@*) exit {status} ;; esac')
+    assert scan(tree, SCANNER="clair").returncode == status
+    # Both were looked at.
+    assert len([call for call in tree.called() if call.startswith("poclab")]) == 2
+    assert not (tree.app / "build/simple_api.passed").exists()
+    before = len(tree.called())
+    told = tree.run("ci/push", REGISTRY=REGISTRY, SHA=SHA)
+    assert told.returncode == 1
+    assert "nobody has scanned simple_api" in told.stderr
+    assert not [call for call in tree.called()[before:] if call.startswith("docker push")]
+
+
+def test_only_what_was_scanned_is_pushed(tree: Tree) -> None:
+    scannable(tree)
+    assert scan(tree, SCANNER="clair").returncode == 0
+    assert tree.run("ci/push", REGISTRY=REGISTRY, SHA=SHA).returncode == 0
+    assert (tree.app / "build/website.digest").read_text().strip() == candidates(tree)[1].replace("-candidate", "")
+    assert "is not what was scanned" in tree.run("ci/push", REGISTRY=REGISTRY, SHA=SHA, DIGEST_OF="1" * 64).stderr
+    (tree.app / "build/simple_api.candidate").write_text(f"{REGISTRY}/student_list-candidate/simple_api@sha256:{'2' * 64}\n")
+    assert "is not about build/simple_api.candidate" in tree.run("ci/push", REGISTRY=REGISTRY, SHA=SHA).stderr
+
+
+def test_another_scanner_gets_the_same_images(tree: Tree) -> None:
+    scannable(tree)
+    tree.program("other")
+    assert scan(tree, SCAN_COMMAND="other --strict").returncode == 0
+    assert [call for call in tree.called() if call.startswith("other")] == [f"other --strict {image}" for image in candidates(tree)]
+
+
+def test_a_lab_without_a_scanner_pushes_all(tree: Tree) -> None:
+    scannable(tree)
+    assert tree.run("ci/push", REGISTRY=REGISTRY, SHA=SHA, SCANNER="none").returncode == 0
+    assert "nobody has scanned" in tree.run("ci/push", REGISTRY=REGISTRY, SHA=SHA).stderr
+
+
+@pytest.mark.parametrize(("script", "why"), [("ci/scan", "SCANNER=clair, or SCAN_COMMAND"), ("ci/attack", "ATTACK_COMMAND")])
 def test_no_scanner_is_no_pass(tree: Tree, script: str, why: str) -> None:
     tree.built()
     told = tree.run(script)

@@ -26,7 +26,7 @@ use site::{Api, Site, first_line};
 /// those that run, `/status` answers the commit, the website shows a student, GitLab shows the commit as good.
 ///
 /// Controls: a hook with a wrong token is refused; a commit that breaks a unit test goes red and the application stays what it
-/// was; a version that does not become healthy is put back by the host. The check's commits stay in the project's history; the last
+/// was; so does, where there is a scanner, one that brings a package with a known vulnerability; a version that does not become healthy is put back by the host. The check's commits stay in the project's history; the last
 /// one takes the broken test away again.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -68,9 +68,12 @@ pub struct Spec {
     #[serde(default, deserialize_with = "shapes::secret_if_any")]
     #[schemars(with = "Option<String>")]
     pub deploy_key: Option<Secret>,
-    /// Stages that nothing is configured for: they are skipped, and counted as such. Default: none.
+    /// Stages that are left out in this lab: they are skipped, and counted as such. Default: none.
     #[serde(default)]
     pub without: Vec<String>,
+    /// Whether a scanner looks at the images, so that a vulnerable one must be refused at the stage `scan`. Default: false.
+    #[serde(default)]
+    pub scanned: bool,
     /// Longest time for one build, in seconds. Default: 900.
     #[serde(default = "deadline")]
     pub deadline: u64,
@@ -116,6 +119,28 @@ fn verdict(result: Result<String, String>, next: &str) -> Verdict {
 fn short(sha: &str) -> &str {
     sha.get(..8).unwrap_or(sha)
 }
+
+/// A commit that must be refused.
+struct Bad<'a> {
+    commit: Commit<'a>,
+    /// After "a commit that".
+    what: &'a str,
+    /// How it is called then.
+    it: &'a str,
+    /// Where it must be refused. `None`: at any stage.
+    stage: Option<&'a str>,
+    /// What the build's log must say.
+    said: &'a str,
+}
+
+const BROKEN: Bad<'static> = Bad { commit: Commit::BrokenTest, what: "breaks a unit test", it: "it", stage: None, said: push::BROKEN };
+const VULNERABLE: Bad<'static> = Bad {
+    commit: Commit::Vulnerable,
+    what: "brings a package with a known vulnerability",
+    it: "the vulnerable image",
+    stage: Some("scan"),
+    said: push::VULNERABLE,
+};
 
 /// One run of the check.
 struct Chain<'a> {
@@ -198,32 +223,33 @@ impl Chain<'_> {
         self.control("a hook with a wrong token is refused", verdict(result, "the job's trigger must have the lab's secret token"));
     }
 
-    /// A commit that breaks a unit test goes red, and what runs stays what it was.
-    fn broken(&mut self) {
-        (self.progress)("pushing a commit that breaks a unit test");
+    /// A commit that must be refused goes red where it should, for that reason, and what runs stays what it was.
+    fn refused(&mut self, bad: &Bad<'_>) {
+        (self.progress)(&format!("pushing a commit that {}", bad.what));
         let next = "see the job's log in Jenkins";
         let before = proof::answering(self.spec, self.reach);
-        let built = self.push(Commit::BrokenTest).and_then(|sha| Ok((self.build(&sha)?, sha)));
+        let built = self.push(bad.commit).and_then(|sha| Ok((self.build(&sha)?, sha)));
         let red = built.as_ref().map_err(String::clone).and_then(|((build, stages), sha)| {
             let failed = stages.iter().find(|stage| stage.status == "FAILED");
+            let number = build.number;
             match (build.result.as_deref(), failed) {
-                // It must be this test, and not whatever else may be wrong.
-                (Some("FAILURE"), Some(stage)) if self.log(build.number)?.contains(push::BROKEN) => {
-                    Ok(format!("build {} of {} failed at `{}`: {}", build.number, short(sha), stage.name, push::BROKEN))
+                (Some("FAILURE"), Some(stage)) if bad.stage.is_some_and(|wanted| wanted != stage.name) => {
+                    Err(format!("build {number} failed at `{}`; {}", stage.name, self.last_words(number)))
+                }
+                // It must be this reason, and not whatever else may be wrong.
+                (Some("FAILURE"), Some(stage)) if self.log(number)?.contains(bad.said) => {
+                    Ok(format!("build {number} of {} failed at `{}`: {}", short(sha), stage.name, bad.said))
                 }
                 (Some("FAILURE"), Some(stage)) => Err(format!(
-                    "build {} failed at `{}`, but its log does not name {}; {}",
-                    build.number,
+                    "build {number} failed at `{}`, but its log does not name {}; {}",
                     stage.name,
-                    push::BROKEN,
-                    self.last_words(build.number)
+                    bad.said,
+                    self.last_words(number)
                 )),
-                (result, _) => {
-                    Err(format!("build {} ended with {}, must be FAILURE at a stage", build.number, result.unwrap_or("nothing")))
-                }
+                (result, _) => Err(format!("build {number} ended with {}, must be FAILURE at a stage", result.unwrap_or("nothing"))),
             }
         });
-        self.control("a commit that breaks a unit test goes red", verdict(red, next));
+        self.control(format!("a commit that {} goes red", bad.what), verdict(red, next));
         let same = before.and_then(|before| {
             let ((_, _), sha) = built.as_ref().map_err(|_| "not tried, because nothing was built".to_owned())?;
             let after = proof::answering(self.spec, self.reach)?;
@@ -234,7 +260,7 @@ impl Chain<'_> {
                 (true, None) => Ok(after.map_or("nothing is deployed, as before".into(), |sha| format!("still {}", short(&sha)))),
             }
         });
-        self.control("it is neither pushed to the registry nor deployed", verdict(same, next));
+        self.control(format!("{} is neither pushed to the registry nor deployed", bad.it), verdict(same, next));
     }
 
     /// A good commit goes all the way.
@@ -297,7 +323,7 @@ impl Chain<'_> {
             let verdict = if stage.is_good() {
                 Verdict::Passed(seconds)
             } else if self.spec.without.contains(&stage.name) {
-                Verdict::Skipped(format!("nothing is configured for it in this lab ({})", stage.status))
+                Verdict::Skipped(format!("left out in this lab ({})", stage.status))
             } else if failed {
                 Verdict::Skipped(format!("not reached ({})", stage.status))
             } else {
@@ -393,7 +419,10 @@ impl CheckKind for Spec {
     fn run(&self, reach: &dyn Reach, progress: &mut dyn FnMut(&str)) -> Vec<Outcome> {
         let mut chain = Chain { spec: self, reach, progress, out: Vec::new() };
         chain.wrong_token();
-        chain.broken();
+        chain.refused(&BROKEN);
+        if self.scanned {
+            chain.refused(&VULNERABLE);
+        }
         chain.good();
         chain.out
     }

@@ -14,13 +14,20 @@ const BROKEN_TEST: &str = "simple_api/tests/test_poclab_verify.py";
 /// The test's name, which the build's log must show.
 pub const BROKEN: &str = "test_refused_by_the_pipeline";
 const MARKER: &str = "poclab-verify.txt";
+/// What pip would leave of a package that is known to be vulnerable (CVE-2020-14343, critical, fixed in 5.4): a scanner sees it in the
+/// image, and nothing else of the application notices it.
+const VULNERABLE_FOLDER: &str = "simple_api/student_api/PyYAML-5.3.dist-info";
+/// The package's name, which the scanner's verdict must show.
+pub const VULNERABLE: &str = "pyyaml";
 
 /// What is pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Commit<'a> {
     /// A unit test that fails.
     BrokenTest,
-    /// The marker, unique for this run; takes the broken test away again.
+    /// A package with a known vulnerability; takes the broken test away again.
+    Vulnerable,
+    /// The marker, unique for this run; takes the broken test and the vulnerable package away again.
     Marker(&'a str),
 }
 
@@ -31,13 +38,17 @@ impl Commit<'_> {
             Self::BrokenTest => format!(
                 "printf '%s\\n' '\"\"\"Pushed by poclab verify: the pipeline must refuse it.\"\"\"' '' '' 'def {BROKEN}() -> None:' '    assert 1 == 2' >{BROKEN_TEST}"
             ),
-            Self::Marker(marker) => format!("rm -f {BROKEN_TEST}\nprintf '%s\\n' {} >{MARKER}", quote(marker)),
+            Self::Vulnerable => format!(
+                "rm -f {BROKEN_TEST}\nmkdir -p {VULNERABLE_FOLDER}\nprintf '%s\\n' 'Metadata-Version: 2.1' 'Name: PyYAML' 'Version: 5.3' >{VULNERABLE_FOLDER}/METADATA"
+            ),
+            Self::Marker(marker) => format!("rm -rf {BROKEN_TEST} {VULNERABLE_FOLDER}\nprintf '%s\\n' {} >{MARKER}", quote(marker)),
         }
     }
 
     fn message(self) -> &'static str {
         match self {
             Self::BrokenTest => "poclab verify: a broken unit test, which must not be deployed",
+            Self::Vulnerable => "poclab verify: a package with a known vulnerability, which must not be deployed",
             Self::Marker(_) => "poclab verify: a push that must be built and deployed",
         }
     }

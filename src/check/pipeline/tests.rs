@@ -47,8 +47,14 @@ fn pushes_are_real_break_a_test_and_mend_it() {
     let test = git(&bare, &["show", "main:simple_api/tests/test_poclab_verify.py"]);
     assert!(test.contains("assert 1 == 2"), "{test}");
 
-    let good = push::push(&target, Commit::Marker("poclab verify 'x'"), &here()).unwrap();
+    let vulnerable = push::push(&target, Commit::Vulnerable, &here()).unwrap();
     assert_eq!(git(&bare, &["rev-parse", "main^"]), broken);
+    let metadata = git(&bare, &["show", "main:simple_api/student_api/PyYAML-5.3.dist-info/METADATA"]);
+    assert_eq!(metadata, "Metadata-Version: 2.1\nName: PyYAML\nVersion: 5.3");
+    assert!(!git(&bare, &["ls-tree", "-r", "--name-only", "main"]).contains("test_poclab_verify"));
+
+    let good = push::push(&target, Commit::Marker("poclab verify 'x'"), &here()).unwrap();
+    assert_eq!(git(&bare, &["rev-parse", "main^"]), vulnerable);
     assert_eq!(git(&bare, &["rev-parse", "main"]), good);
     assert_eq!(git(&bare, &["ls-tree", "-r", "--name-only", "main"]), "poclab-verify.txt\nsimple_api/tests/test_contract.py");
     assert_eq!(git(&bare, &["show", "main:poclab-verify.txt"]), "poclab verify 'x'");
@@ -77,7 +83,7 @@ fn a_push_that_is_refused_is_told_in_gits_words() {
 fn the_script_holds_no_password_and_is_clean() {
     let gitlab = site("https://gitlab.lab.example");
     let target = Target { gitlab: &gitlab, project: "pozos/student_list", branch: "main", host: "deploy" };
-    for commit in [Commit::BrokenTest, Commit::Marker("m 'x'")] {
+    for commit in [Commit::BrokenTest, Commit::Vulnerable, Commit::Marker("m 'x'")] {
         let script = push::script(&target, commit).text();
         assert!(!script.contains("hunter22"), "{script}");
         testing::shellcheck(&script);
@@ -134,7 +140,7 @@ fn stages_that_did_not_run_are_never_passes() {
     let out = chain_outcomes(&[("build", "SUCCESS"), ("scan", "UNSTABLE"), ("push", "FAILED"), ("deploy", "NOT_EXECUTED")], &["scan"]);
     assert!(matches!(&out[0].verdict, Verdict::Failed(why) if why.contains("Started by user admin")), "{out:?}");
     assert!(matches!(&out[1].verdict, Verdict::Passed(time) if time == "1.5 s"));
-    assert!(matches!(&out[2].verdict, Verdict::Skipped(why) if why.contains("nothing is configured")));
+    assert!(matches!(&out[2].verdict, Verdict::Skipped(why) if why.contains("left out in this lab")));
     assert!(matches!(&out[3].verdict, Verdict::Failed(_)));
     assert!(matches!(&out[4].verdict, Verdict::Skipped(why) if why.contains("not reached")));
     // The same stage is a failure in a lab that has not said so.

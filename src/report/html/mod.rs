@@ -11,6 +11,7 @@ mod hosts;
 mod page;
 mod record;
 mod run;
+mod scan;
 mod sign;
 mod timeline;
 mod topology;
@@ -26,6 +27,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+
+pub use scan::scan_page;
 
 /// The report as text, made from a run's log.
 pub fn html_report(log: &Path) -> Result<String> {

@@ -24,7 +24,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("timeline.html", include_str!("templates/timeline.html")),
     ("proof.html", include_str!("templates/proof.html")),
 ];
-const STYLE: &str = include_str!("templates/style.css");
+pub(super) const STYLE: &str = include_str!("templates/style.css");
 
 /// What stands at the top.
 #[derive(Serialize)]
@@ -74,7 +74,7 @@ pub fn render(run: &Run, record: &str) -> Result<String> {
 }
 
 /// The only style that a browser may apply, by its hash: nothing that a host said can bring another one.
-fn policy() -> String {
+pub(super) fn policy() -> String {
     let hash = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
     format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'")
 }

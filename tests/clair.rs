@@ -1,0 +1,143 @@
+//! The role clair on container hosts: the real Clair with a small recorded feed. It knows what it must, tells an empty database from a
+//! full one, the gate says no when it must, and what is damaged or rotated is repaired.
+//!
+//! Run by `make lab-test`. The stages share one lab and run in order.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests may panic")]
+
+#[path = "support/container_lab.rs"]
+mod container_lab;
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use container_lab::{Project, changes, of_kind, set};
+use serde_json::Value;
+
+const ONLY: [&str; 4] = ["--host", "deploy", "--host", "registry"];
+const SQL: &str = "docker exec clair-database psql -U clair -d clair -qc";
+
+fn run(lab: &Project, what: &str) -> (i32, Vec<Value>) {
+    let check = if what == "bootstrap" { &["--check", "clair"][..] } else { &[] };
+    let (exit, events) = lab.events(&[&[what], &ONLY[..], check].concat());
+    let bad: Vec<_> = events.iter().filter(|e| e["event"] == "role_failed" || e["event"] == "host_failed").collect();
+    assert!(bad.is_empty(), "{bad:#?}");
+    (exit, events)
+}
+
+/// The check's lines by their status: title and what was said.
+fn lines(events: &[Value], status: &str) -> Vec<String> {
+    let results = of_kind(events, "check_result");
+    results.iter().filter(|event| event["status"] == status).map(|event| format!("{}: {}", event["title"], event["detail"])).collect()
+}
+
+fn verify(lab: &Project) -> (i32, Vec<Value>) {
+    lab.events(&["verify", "--check", "clair"])
+}
+
+fn proven(lab: &Project) {
+    let (exit, events) = verify(lab);
+    assert_eq!((exit, lines(&events, "failed"), lines(&events, "skipped")), (0, vec![], vec![]));
+    let controls = of_kind(&events, "check_result").iter().filter(|event| event["control"] == true && event["status"] == "passed").count();
+    assert_eq!((lines(&events, "passed").len(), controls), (9, 6));
+}
+
+/// The gate as the pipeline calls it: its exit status, and what it said.
+fn gate(lab: &Project, arguments: &str) -> (i32, String) {
+    let said = lab.on("deploy", &format!("docker exec jenkins /opt/lab/bin/poclab scan {arguments} 2>&1; echo \"exit $?\""));
+    let (text, exit) = said.trim_end().rsplit_once("exit ").unwrap();
+    (exit.parse().unwrap(), text.to_owned())
+}
+
+#[test]
+#[ignore = "needs docker and minutes: make lab-test"]
+fn clair_says_no_when_it_must() {
+    let lab = Project::with("clair5", "10.95", &["clair", "jenkins", "deployment"]);
+    let started = Instant::now();
+    let stage = |name: &str| eprintln!("=== {name} ({:.0} s)", started.elapsed().as_secs_f64());
+    let program = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/x86_64-unknown-linux-musl/release/poclab");
+    assert!(program.is_file(), "run `make build` first");
+    lab.edit_inventory("vars:\n", &format!("vars:\n  deployment_program: {}\n", program.display()));
+    assert!(lab.poclab(&["rehearse", "up"]).status.success());
+
+    stage("from bare hosts");
+    assert_eq!(run(&lab, "bootstrap").0, 0);
+    proven(&lab);
+    stage("a second run");
+    a_second_run_changes_nothing_in_one_exec(&lab);
+    stage("secrets");
+    secrets_are_nowhere(&lab);
+    stage("an empty database");
+    an_empty_database_is_an_error(&lab);
+    stage("rotated secrets");
+    rotated_secrets_reach_all_who_need_them(&lab);
+    stage("a lost database");
+    a_lost_database_is_made_anew(&lab);
+    stage("done");
+}
+
+fn a_second_run_changes_nothing_in_one_exec(lab: &Project) {
+    let (connections, execs) = lab.sessions("deploy");
+    let (exit, events) = run(lab, "plan");
+    assert_eq!((exit, changes(&events)), (0, BTreeSet::new()));
+    assert_eq!(lab.sessions("deploy"), (connections + 1, execs + 1), "one connection with one exec");
+}
+
+/// Neither in the environment nor in a command line of the containers, nor in a log.
+fn secrets_are_nowhere(lab: &Project) {
+    let secrets = lab.on("deploy", "cat /srv/clair/secrets/database /srv/jenkins/secrets/clair_psk /srv/jenkins/secrets/registry_pull");
+    let shown = lab.on(
+        "deploy",
+        "docker inspect clair clair-database; ps axww; docker logs clair 2>&1; docker logs clair-database 2>&1; cat /etc/poclab/scan.yml",
+    );
+    for secret in secrets.lines() {
+        assert!(secret.len() >= 12 && !shown.contains(secret), "a secret of Clair shows");
+    }
+    let modes = lab.on("deploy", "stat -c '%a %U:%G' /srv/clair/config/config.yaml /srv/clair/secrets/database");
+    assert_eq!(modes, "440 root:clair\n440 root:clair\n");
+}
+
+/// Up is not enough: Clair answers, is ready, and would call every image clean.
+fn an_empty_database_is_an_error(lab: &Project) {
+    assert_eq!(gate(lab, "--feeds").0, 0);
+    lab.on(
+        "deploy",
+        &format!(
+            "{SQL} 'TRUNCATE vuln, uo_vuln, update_operation, enrichment CASCADE; REFRESH MATERIALIZED VIEW latest_update_operations'"
+        ),
+    );
+    lab.on("deploy", "curl -fsS http://127.0.0.1:6061/readyz >/dev/null");
+    let (exit, said) = gate(lab, "--feeds");
+    assert!(exit == 4 && said.contains("database of vulnerabilities is empty"), "{exit}: {said}");
+    let (exit, events) = verify(lab);
+    let failed = lines(&events, "failed");
+    assert!(exit == 3 && failed.len() == 1 && failed[0].contains("no updater has loaded anything"), "{exit}: {failed:#?}");
+    assert_eq!(lines(&events, "skipped").len(), 3, "nothing is proven by an empty database");
+    let (exit, events) = run(lab, "plan");
+    assert_eq!((exit, changes(&events)), (2, set(&["deploy: command Clair has loaded all that it must know"])));
+    assert_eq!(run(lab, "bootstrap").0, 0);
+    proven(lab);
+}
+
+fn rotated_secrets_reach_all_who_need_them(lab: &Project) {
+    for secret in ["clair_psk", "clair_database"] {
+        assert!(lab.poclab(&["secrets", "rotate", secret]).status.success());
+    }
+    let (exit, events) = run(lab, "plan");
+    let want = set(&[
+        "deploy: file /srv/clair/config/config.yaml",
+        "deploy: file /srv/clair/secrets/database",
+        "deploy: file /srv/jenkins/secrets/clair_psk",
+    ]);
+    assert_eq!((exit, changes(&events)), (2, want));
+    assert_eq!(run(lab, "bootstrap").0, 0);
+    proven(lab);
+}
+
+fn a_lost_database_is_made_anew(lab: &Project) {
+    lab.on("deploy", "docker rm -f clair clair-database && docker volume rm clair_database clair_spool");
+    let (exit, events) = run(lab, "bootstrap");
+    assert_eq!(exit, 0);
+    assert!(changes(&events).contains("deploy: container clair-database"), "{:?}", changes(&events));
+    proven(lab);
+}
