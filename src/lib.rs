@@ -2,6 +2,7 @@
 //!
 //! The modules are listed from the foundation up; a module imports only from those above it in this list.
 
+pub mod attack;
 pub mod base;
 pub mod check;
 pub mod cli;

@@ -130,6 +130,13 @@ const GOOD: &[(&str, i32, &str)] = &[
         r#"{"format":"poclab scan 1","verdict":"refused","findings":[{"vulnerability":"a","package":"pyyaml","policy":"refused"}]}"#,
     ),
     ("missing", 4, "error: nothing of poclab-none yet\n"),
+    // attacks
+    (
+        "control",
+        4,
+        "{\"control\": true, \"scenarios\": [{\"feature\": \"a\", \"scenario\": \"x\", \"verdict\": \"failed\", \"why\": \"z\"}]}\n",
+    ),
+    ("attack", 0, "note: x\n{\"control\": false, \"scenarios\": [{\"feature\": \"a\", \"scenario\": \"x\", \"verdict\": \"passed\"}]}\n"),
     // interruptions
     ("marker", 0, "-A IN_public_deny -s 192.0.2.213/32 -j DROP\n"),
     ("rules", 0, "-A INPUT -j INPUT_direct\n"),
@@ -164,6 +171,8 @@ pub(crate) fn parsers() -> Vec<Parser> {
             json!({"host": "app", "address": "10.9.0.11", "api": "http://127.0.0.1:6060", "health": "http://127.0.0.1:6061", "database_port": 5432,
                 "key": "c2VjcmV0", "issuer": "a", "updaters": ["debian/updater"], "max_age_days": 365000, "container": "c",
                 "registry": {"url": "https://registry.lab.example:5000", "address": "10.9.0.12", "user": "a", "password": "b"}}),
+            "attacks",
+            json!({"host": "app", "folder": "/srv/security_tests", "scanner": "wapiti", "twin_image": "tools:1", "deployed": "http://10.9.0.11:5000/status"}),
         ),
         ("port_matrix", matrix),
         ("published_port", json!({"hosts": hosts, "flows": flows, "docker_hosts": names, "image": "busybox:1.36"})),

@@ -3,6 +3,7 @@
 //! A check knows neither SSH nor a terminal: it runs against a [`Reach`].
 
 pub mod clair;
+pub mod attacks;
 mod containers;
 pub mod deployment;
 mod disrupt;

@@ -62,6 +62,7 @@ macro_rules! checks {
 
 checks! {
     clair,
+    attacks,
     deployment,
     firewall_survives,
     firewalld_running,

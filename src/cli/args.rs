@@ -116,6 +116,15 @@ pub enum Command {
     ///
     /// Exit codes: 0 the policy lets it pass; 3 refused; 4 could not look; 64 the command line, the policy or the configuration is wrong.
     Scan(Scan),
+    /// Run attack files (Gauntlt's language) against what is deployed
+    ///
+    /// Reads all files first: a step that is not known stops everything. Tools run in the containers that the tools file names for
+    /// them, else from the PATH. Prints each scenario when it is over.
+    ///
+    /// Exit codes: 0 every attack was withstood; 3 one succeeded; 4 one could not be carried out (a tool is missing, too slow, or
+    /// reached nothing), so nothing is known; 64 a file is wrong, or there is nothing to run; 130 interrupted. With --control: 0
+    /// every attack succeeded; 3 one missed what is weak.
+    Attack(Attack),
     /// The lab on local hosts: rehearse before touching the real ones
     #[command(subcommand)]
     Rehearse(Rehearse),
@@ -369,6 +378,38 @@ pub struct Scan {
     /// Where Clair and the registry are
     #[arg(long, env = "POCLAB_SCAN_CONFIG", value_name = "FILE", default_value = "/etc/poclab/scan.yml", value_hint = ValueHint::FilePath)]
     pub config: PathBuf,
+}
+
+/// `attack`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Attack {
+    /// Attack files
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub files: Vec<PathBuf>,
+    /// Only scenarios with these tags: `@slow`, `not @reallyslow`, `@web and not (@slow or @reallyslow)`; the others are reported as skipped
+    #[arg(long, value_name = "EXPRESSION")]
+    pub tags: Option<String>,
+    /// Also write PREFIX.json, PREFIX.xml (JUnit) and PREFIX.html
+    #[arg(short, long, value_name = "PREFIX", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Which program runs in which image, variables, files [default: /etc/poclab/attack.yml where there is one; else everything from the PATH]
+    #[arg(long, env = "POCLAB_ATTACK_TOOLS", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub tools: Option<PathBuf>,
+    /// The network of the tools' containers: `host`, or the name of a Docker network [default: as in the tools file, else host]
+    #[arg(long, value_name = "NAME")]
+    pub network: Option<String>,
+    /// The target is weak on purpose: every attack must succeed
+    #[arg(long)]
+    pub control: bool,
+    /// Run at most this many scenarios at the same time
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    pub parallel: usize,
+    /// Multiply the time that one command may take (10 s; 30 s with @slow; 600 s with @reallyslow)
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub patience: u32,
+    /// Read the files, name their scenarios, run nothing
+    #[arg(long)]
+    pub list: bool,
 }
 
 /// `schema`

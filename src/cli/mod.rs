@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand; each parses, calls and chooses the exit code.
 
 mod args;
+mod attack;
 mod bootstrap;
 mod completions;
 mod deploy;
@@ -76,6 +77,7 @@ pub fn main() -> Exit {
         Command::Unlock(command) => unlock::run(&args.global, command),
         Command::Deploy(command) => deploy::run(&args.global, command),
         Command::Scan(command) => scan::run(&args.global, command),
+        Command::Attack(command) => attack::run(&args.global, command),
         Command::Secrets(command) => secrets::run(&args.global, command),
         Command::Rehearse(command) => rehearse::run(&args.global, command),
         Command::Observe(command) => observe::run(&args.global, command),

@@ -1,5 +1,6 @@
 //! Events in; screen, plain lines, JSON, JUnit and the run log out. The only code that prints.
 
+mod attack;
 mod board;
 mod clean;
 mod html;
@@ -35,6 +36,7 @@ use std::time::Duration;
 use crate::base::Redactor;
 use crate::engine::Event;
 
+pub use attack::{print_attack, print_attacks, write_attacks};
 pub use html::{html_beside, html_report, write_html};
 pub use json::schema as event_schema;
 pub use log::runs_folder;

@@ -5,6 +5,7 @@
 #[macro_use]
 mod lab;
 
+mod attack;
 mod command_line;
 mod explain;
 mod failures;

@@ -1,5 +1,7 @@
 //! Versions of the application, built and pushed with the scripts of app/ci as the pipeline does.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -144,7 +146,8 @@ impl Versions {
         [&self.a.commit, &self.b.commit, &self.sick.commit]
     }
 
-    fn tree(&self) -> PathBuf {
+    /// The application's folder of these versions.
+    pub fn tree(&self) -> PathBuf {
         self.folder.path().join("app")
     }
 

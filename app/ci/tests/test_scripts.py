@@ -217,6 +217,62 @@ def test_no_scanner_is_no_pass(tree: Tree, script: str, why: str) -> None:
     assert f"no scanner configured ({why})" in told.stderr
 
 
+# A docker whose containers are healthy at once.
+HEALTHY = 'case "$*" in "inspect "*) echo healthy ;; esac'
+
+
+def attacks(tree: Tree) -> list[str]:
+    return [call for call in tree.called() if call.startswith("poclab")]
+
+
+def test_attack_tries_what_is_deployed_and_then_stored_data(tree: Tree) -> None:
+    tree.built()
+    tree.program("docker", HEALTHY)
+    told = tree.run("ci/attack", ATTACK_COMMAND="poclab attack", WEB_SCANNER="wapiti")
+    assert told.returncode == 0, told.stderr
+    first, second = attacks(tree)
+    assert first.startswith(f"poclab attack --output {tree.app}/build/attack {tree.app}/security/authentication.attack ")
+    assert first.endswith(f"{tree.app}/security/tls.attack {tree.app}/security/scanner/wapiti.attack")
+    assert second.startswith(f"poclab attack --output {tree.app}/build/stored --network student_list-attack-")
+    assert second.endswith("/security/stored/stored.attack")
+    starts = [call for call in tree.called() if call.startswith("docker run") and "--detach" in call]
+    assert [call.split()[-1] for call in starts] == [DIGEST % "simple_api", DIGEST % "website"]
+    # Nothing of it is left.
+    assert [call.split()[1] for call in tree.called()[-3:]] == ["rm", "network", "volume"]
+
+
+@pytest.mark.parametrize(("first", "second", "worst"), [(3, 0, 3), (0, 3, 3), (4, 3, 3), (3, 4, 3), (0, 4, 4), (64, 0, 64)])
+def test_an_attack_that_succeeds_ends_the_stage_after_all_were_tried(tree: Tree, first: int, second: int, worst: int) -> None:
+    tree.built()
+    tree.program("docker", HEALTHY)
+    tree.program("poclab", f'case "$*" in *stored.attack) exit {second} ;; esac; exit {first}')
+    assert tree.run("ci/attack", ATTACK_COMMAND="poclab attack").returncode == worst
+    assert len(attacks(tree)) == 2
+
+
+def test_attack_needs_a_known_scanner_and_what_was_pushed(tree: Tree) -> None:
+    assert "run ci/push first" in tree.run("ci/attack", ATTACK_COMMAND="poclab attack").stderr
+    tree.built()
+    assert "write zap, wapiti or arachni" in tree.run("ci/attack", ATTACK_COMMAND="poclab attack", WEB_SCANNER="x").stderr
+    assert attacks(tree) == []
+
+
+def test_the_control_attacks_a_twin_that_is_removed(tree: Tree) -> None:
+    tree.program("docker", 'case "$*" in "logs "*) echo weak on purpose ;; "inspect "*) echo true ;; esac')
+    tree.program("poclab", 'echo "$APP_URL $LAB_SCHEME"; exit 3')
+    told = tree.run("security/control", "--format", "json", WEB_SCANNER="wapiti", TWIN_IMAGE="tools:1")
+    assert (told.returncode, told.stdout) == (3, "http://twin:5000 http\n")
+    [called] = attacks(tree)
+    assert called.startswith("poclab attack --control --network student_list-twin-")
+    assert called.endswith("/stored/stored.attack " + str(tree.app / "security/scanner/wapiti.attack"))
+    created = [call for call in tree.called() if call.startswith("docker network create")]
+    assert "--internal" in created[0]
+    assert [call.split()[1] for call in tree.called()[-2:]] == ["rm", "network"]
+    assert tree.run("security/control", WEB_SCANNER="x").returncode == 64
+    tree.program("docker", "exit 1")
+    assert tree.run("security/control").returncode == 4
+
+
 def test_clean_never_fails_and_keeps_the_newest_images(tree: Tree) -> None:
     images = "\n".join(f"echo student_list/simple_api:{n}" for n in range(7))
     tree.program(

@@ -318,6 +318,10 @@ impl Chain<'_> {
         self.add("Jenkins builds that commit, started by GitLab", started);
         let mut failed = false;
         for stage in stages {
+            // What would say that something is not configured: it is.
+            if stage.status == "NOT_EXECUTED" && !failed && stage.name.starts_with("no ") && stage.name.ends_with(" configured") {
+                continue;
+            }
             let title = format!("stage `{}`", stage.name);
             let seconds = format!("{:.1} s", Duration::from_millis(stage.took).as_secs_f64());
             let verdict = if stage.is_good() {

@@ -143,6 +143,10 @@ fn stages_that_did_not_run_are_never_passes() {
     assert!(matches!(&out[2].verdict, Verdict::Skipped(why) if why.contains("left out in this lab")));
     assert!(matches!(&out[3].verdict, Verdict::Failed(_)));
     assert!(matches!(&out[4].verdict, Verdict::Skipped(why) if why.contains("not reached")));
+    // A stage that only says what is not configured is no news where it did not run, and it is where it did.
+    assert_eq!(chain_outcomes(&[("no scanner configured", "NOT_EXECUTED"), ("push", "SUCCESS")], &[]).len(), 2);
+    assert!(matches!(&chain_outcomes(&[("no scanner configured", "UNSTABLE")], &[])[1].verdict, Verdict::Failed(_)));
+    assert_eq!(chain_outcomes(&[("scan", "NOT_EXECUTED")], &[]).len(), 2);
     // The same stage is a failure in a lab that has not said so.
     let out = chain_outcomes(&[("scan", "UNSTABLE")], &[]);
     assert!(matches!(&out[1].verdict, Verdict::Failed(_)));

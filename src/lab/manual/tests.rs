@@ -53,7 +53,7 @@ fn a_name_may_mean_several_things() {
 fn variables_come_to_something_on_hosts() {
     let page = &shipped().find("registry_push_port")[0];
     let by: Vec<&str> = page.set.iter().map(|setting| setting.by.as_str()).collect();
-    assert_eq!(by, ["role clair", "role docker", "role jenkins", "role pipeline", "role registry"]);
+    assert_eq!(by, ["role clair", "role docker", "role jenkins", "role pipeline", "role registry", "role security_tests"]);
     let of_docker = page.values.iter().find(|value| value.roles == ["docker"]).unwrap();
     assert_eq!((of_docker.hosts.join(" ").as_str(), of_docker.value.as_str()), ("deploy app registry", "5000"));
     // Where sshd listens is asked by two roles; both have it from their own defaults.

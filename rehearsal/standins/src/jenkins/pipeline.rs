@@ -369,7 +369,18 @@ mod tests {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../app/Jenkinsfile");
         let pipeline = read(&std::fs::read_to_string(file).unwrap(), &all()).unwrap();
         let names: Vec<&str> = pipeline.stages.iter().map(|stage| stage.name.as_str()).collect();
-        let want = ["checkout", "quality gates", "build", "test", "scan", "no scanner configured", "push", "deploy", "security tests"];
+        let want = [
+            "checkout",
+            "quality gates",
+            "build",
+            "test",
+            "scan",
+            "no scanner configured",
+            "push",
+            "deploy",
+            "security tests",
+            "no security tests configured",
+        ];
         assert_eq!(names, want);
         assert!(pipeline.one_at_a_time && pipeline.timeout.is_some() && pipeline.connection.as_deref() == Some("gitlab"));
         assert!(pipeline.post.iter().any(|(condition, _)| condition == "failure"));

@@ -1,0 +1,123 @@
+//! A program of this machine with a time limit; nothing of it is left behind.
+
+use std::io::Read;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+/// What is kept of each stream, in bytes. A tool that prints more cannot be judged.
+const LONGEST: usize = 8 << 20;
+/// Between two looks at a process.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// What a program did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Output {
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs it without standard input. `Err`: it could not be started, was too slow, printed too much, or was killed.
+pub(super) fn output(command: &mut Command, limit: Duration, stop: &AtomicBool) -> Result<Output, String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let mut child = command.spawn().map_err(|error| format!("{program} cannot be started: {error}"))?;
+    let group = Group(Pid::from_child(&child));
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    std::thread::scope(|scope| {
+        let out = scope.spawn(|| drain(out));
+        let err = scope.spawn(|| drain(err));
+        let ended = wait(&mut child, limit, stop, &program);
+        // What it has started may still hold the pipes.
+        drop(group);
+        let (out, err) = (join(out), join(err));
+        if ended.is_err() {
+            let _ = child.wait();
+        }
+        let status = ended?;
+        let code = status.code().ok_or_else(|| format!("{program} was ended by signal {}", status.signal().unwrap_or_default()))?;
+        match (out, err) {
+            (Some(stdout), Some(stderr)) => Ok(Output { status: code, stdout, stderr }),
+            _ => Err(format!("{program} printed more than {} MiB, or what it printed could not be read", LONGEST >> 20)),
+        }
+    })
+}
+
+/// Ends every process of a group.
+struct Group(Pid);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Nobody is left of it, mostly.
+        let _ = kill_process_group(self.0, Signal::KILL);
+    }
+}
+
+fn wait(child: &mut Child, limit: Duration, stop: &AtomicBool, program: &str) -> Result<ExitStatus, String> {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().map_err(|error| format!("{program} cannot be waited for: {error}"))? {
+            return Ok(status);
+        }
+        if stop.load(Ordering::Relaxed) {
+            return Err("interrupted".to_owned());
+        }
+        if start.elapsed() >= limit {
+            return Err(format!("{program} was still busy after {} s and was ended", limit.as_secs()));
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn join(thread: std::thread::ScopedJoinHandle<'_, Option<String>>) -> Option<String> {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Everything that is printed; `None` when that is too much, or a read failed. Reads to the end in any case, so that nobody waits.
+fn drain(stream: Option<impl Read>) -> Option<String> {
+    let mut stream = stream?;
+    let mut kept = Vec::new();
+    stream.by_ref().take(LONGEST as u64 + 1).read_to_end(&mut kept).ok()?;
+    std::io::copy(&mut stream, &mut std::io::sink()).ok()?;
+    (kept.len() <= LONGEST).then(|| String::from_utf8_lossy(&kept).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str, limit: Duration) -> Result<Output, String> {
+        output(Command::new("sh").args(["-c", script]), limit, &AtomicBool::new(false))
+    }
+
+    #[test]
+    fn both_streams_and_the_status_are_kept() {
+        let ran = sh("echo out; echo err >&2; exit 7", Duration::from_secs(10)).unwrap();
+        assert_eq!(ran, Output { status: 7, stdout: "out\n".into(), stderr: "err\n".into() });
+    }
+
+    #[test]
+    fn what_cannot_be_judged_is_an_error() {
+        assert!(output(&mut Command::new("/nonexistent"), Duration::from_secs(1), &AtomicBool::new(false)).is_err());
+        assert!(sh("kill -9 $$", Duration::from_secs(10)).unwrap_err().contains("signal 9"));
+        assert!(sh("head -c 9000000 /dev/zero", Duration::from_secs(10)).unwrap_err().contains("more than 8 MiB"));
+        let stopped = output(Command::new("sleep").arg("60"), Duration::from_secs(60), &AtomicBool::new(true));
+        assert_eq!(stopped, Err("interrupted".to_owned()));
+    }
+
+    #[test]
+    fn nothing_is_left_after_the_limit() {
+        let start = Instant::now();
+        // Its child holds the pipe as well.
+        let ran = sh("sleep 60 & sleep 60", Duration::from_millis(200));
+        assert!(ran.unwrap_err().contains("still busy"));
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+        let ran = sh("sleep 60 & exit 0", Duration::from_secs(10)).unwrap();
+        assert_eq!(ran.status, 0);
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    }
+}

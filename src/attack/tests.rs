@@ -1,0 +1,259 @@
+//! Whole attack files, with a launcher that plays the tools.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use super::feature::read;
+use super::launch::{Launcher, Ran};
+use super::run::{Limits, Outcome, Verdict, run};
+use super::{Tags, step};
+
+/// Plays every tool: answers with what a test says for the command's words.
+struct Played {
+    answer: fn(&[String], &Path) -> Result<Ran, String>,
+    commands: Mutex<Vec<(Vec<String>, Duration)>>,
+}
+
+impl Launcher for Played {
+    fn installed(&self, program: &str) -> Result<(), String> {
+        if program == "curl" { Ok(()) } else { Err(format!("{program} is not installed")) }
+    }
+
+    fn launch(&self, command: &[String], folder: &Path, _: bool, limit: Duration) -> Result<Ran, String> {
+        self.commands.lock().unwrap().push((command.to_vec(), limit));
+        (self.answer)(command, folder)
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        (name == "TARGET").then(|| "http://app".to_owned())
+    }
+
+    fn prepare(&self, folder: &Path) -> Result<(), String> {
+        std::fs::write(folder.join("given.txt"), "given").map_err(|error| error.to_string())
+    }
+}
+
+fn said(status: i32, stdout: &str) -> Result<Ran, String> {
+    Ok(Ran { status, stdout: stdout.to_owned(), stderr: "curl: (7) refused\n".to_owned(), seconds: 0.1 })
+}
+
+fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.attack");
+    std::fs::write(&file, text).unwrap();
+    (folder, file)
+}
+
+fn problems(text: &str) -> Vec<String> {
+    let (folder, file) = file(text);
+    let shown = format!("{}/", folder.path().display());
+    read(&file).unwrap_err().iter().map(|problem| problem.to_string().replace(&shown, "")).collect()
+}
+
+fn attack_with(
+    text: &str,
+    tags: Option<&str>,
+    answer: fn(&[String], &Path) -> Result<Ran, String>,
+) -> (Vec<Outcome>, Vec<(Vec<String>, Duration)>) {
+    let (_folder, file) = file(text);
+    let attack = read(&file).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let launcher = Played { answer, commands: Mutex::default() };
+    let tags: Option<Tags> = tags.map(|tags| tags.parse().unwrap());
+    let limits = Limits { parallel: 1, patience: 1 };
+    let outcomes = run(&[attack], tags.as_ref(), &launcher, limits, &AtomicBool::new(false), &|_| {}).unwrap();
+    (outcomes, launcher.commands.into_inner().unwrap())
+}
+
+fn verdicts(outcomes: &[Outcome]) -> Vec<&'static str> {
+    let word = |outcome: &Outcome| match outcome.verdict {
+        Verdict::Passed => "passed",
+        Verdict::Failed(_) => "failed",
+        Verdict::Error(_) => "error",
+        Verdict::Skipped(_) => "skipped",
+    };
+    outcomes.iter().map(word).collect()
+}
+
+/// Written from Gauntlt's examples.
+const WHOLE: &str = r#"@slow
+Feature: the whole language
+  As an attacker
+  I want in
+
+  Background:
+    Given "curl" is installed
+    And the following environment variables:
+      | name | environment_variable_name |
+      | url  | TARGET                    |
+    And the following profile:
+      | name    | value                    |
+      | payload | <script>alert(1)</script> |
+
+  # a comment
+  Scenario: nothing is reflected
+    When I launch a "curl" attack with:
+      """
+      curl --silent --data "q=<payload>" <url>/
+      """
+    Then the output should contain "ok"
+    And the output should not contain "<script>"
+
+  @reallyslow @web
+  Scenario Outline: no <user>
+    When I launch a "generic" attack with:
+      """
+      curl --user <user>:<password> <url>/
+      """
+    Then the output should match /^HTTP/1\.[01] 401/
+
+    Examples:
+      | user  | password |
+      | root  | root     |
+      | admin | a b      |
+"#;
+
+#[test]
+fn files_of_the_whole_language_run() {
+    let (outcomes, commands) =
+        attack_with(WHOLE, None, |command, _| said(0, if command.contains(&"--data".to_owned()) { "ok" } else { "HTTP/1.1 401 X\n" }));
+    assert_eq!(verdicts(&outcomes), ["passed"; 3], "{outcomes:#?}");
+    assert_eq!(outcomes.iter().map(|o| o.scenario.as_str()).collect::<Vec<_>>(), ["nothing is reflected", "no root", "no admin"]);
+    assert_eq!(commands[0].0, ["curl", "--silent", "--data", "q=<script>alert(1)</script>", "http://app/"]);
+    // The example's value is part of the command's text, where a blank separates words.
+    assert_eq!(commands[2].0, ["curl", "--user", "admin:a", "b", "http://app/"]);
+    assert_eq!(commands.iter().map(|(_, limit)| limit.as_secs()).collect::<Vec<_>>(), [30, 600, 600]);
+    assert_eq!(outcomes[1].tags, ["slow", "reallyslow", "web"]);
+}
+
+#[test]
+fn what_succeeds_and_what_is_not_wanted_is_told_apart() {
+    let (outcomes, commands) = attack_with(WHOLE, Some("not @web"), |_, _| said(0, "ok <script>alert(1)"));
+    assert_eq!(verdicts(&outcomes), ["failed", "skipped", "skipped"]);
+    assert_eq!(commands.len(), 1);
+    assert_eq!(outcomes[0].step, "And the output should not contain \"<script>\"");
+    assert!(matches!(&outcomes[0].verdict, Verdict::Failed(why) if why.contains("ok <script>alert(1)")), "{outcomes:#?}");
+}
+
+fn one(steps: &str) -> String {
+    format!("Feature: f\n  Scenario: s\n    When I launch a \"curl\" attack with:\n      \"\"\"\n      curl x\n      \"\"\"\n{steps}")
+}
+
+#[test]
+fn a_tool_that_saw_nothing_proves_nothing() {
+    let negative = one("    Then the output should not contain \"x\"\n");
+    let both = one("    Then the output should contain \"y\"\n    And the output should not contain \"x\"\n");
+    let demanded = one("    Then the exit status should be 7\n    And the output should not contain \"x\"\n");
+    let refused: fn(&[String], &Path) -> Result<Ran, String> = |_, _| said(7, "");
+    let broken: fn(&[String], &Path) -> Result<Ran, String> = |_, _| Err("still busy".to_owned());
+    let partly: fn(&[String], &Path) -> Result<Ran, String> = |_, _| said(7, "y");
+    for (text, answer, expected) in [
+        (&negative, refused, "error"),
+        (&both, refused, "error"),
+        (&both, partly, "passed"),
+        (&demanded, refused, "passed"),
+        (&demanded, broken, "error"),
+    ] {
+        assert_eq!(verdicts(&attack_with(text, None, answer).0), [expected], "{text}");
+    }
+    let wrong_status: fn(&[String], &Path) -> Result<Ran, String> = |_, _| said(0, "");
+    assert_eq!(verdicts(&attack_with(&demanded, None, wrong_status).0), ["failed"]);
+    // The first of two attacks has seen nothing; the second cannot make up for that.
+    let two = format!(
+        "{negative}    When I launch a \"curl\" attack with:\n      \"\"\"\n      curl y\n      \"\"\"\n    Then the output should contain \"y\"\n"
+    );
+    let first: fn(&[String], &Path) -> Result<Ran, String> = |command, _| if command[1] == "x" { said(7, "") } else { said(0, "y") };
+    assert_eq!(verdicts(&attack_with(&two, None, first).0), ["error"]);
+}
+
+#[test]
+fn what_is_missing_is_an_error() {
+    let given = |step: &str| {
+        format!(
+            "Feature: f\n  Scenario: s\n    Given {step}\n    When I launch a \"curl\" attack with:\n      \"\"\"\n      curl <url>\n      \"\"\"\n    Then the output should contain \"y\"\n"
+        )
+    };
+    let yes: fn(&[String], &Path) -> Result<Ran, String> = |_, _| said(0, "y");
+    let environment = "the following environment variables:\n      | name | environment_variable_name |\n      | url | NOT_SET |";
+    for step in ["\"nmap\" is installed", environment, "\"curl\" is installed"] {
+        let (outcomes, commands) = attack_with(&given(step), None, yes);
+        assert_eq!(verdicts(&outcomes), ["error"], "{step}");
+        assert!(commands.is_empty());
+    }
+}
+
+#[test]
+fn files_are_in_a_folder_of_the_scenario() {
+    let text = "Feature: f\n  Scenario: s\n    Given a file named \"rules.conf\" with:\n      \"\"\"\n      1\tFAIL\n      \"\"\"\n    When I launch a \"zap\" attack with:\n      \"\"\"\n      curl x\n      \"\"\"\n    Then the file \"out.txt\" should contain \"1\tFAIL given\"\n";
+    let (outcomes, _) = attack_with(text, None, |_, folder| {
+        let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+        std::fs::write(folder.join("out.txt"), format!("{} {}", read("rules.conf").trim(), read("given.txt"))).unwrap();
+        said(0, "")
+    });
+    assert_eq!(verdicts(&outcomes), ["passed"], "{outcomes:#?}");
+}
+
+#[test]
+fn secrets_of_the_profile_are_shown_nowhere() {
+    let text = "Feature: f\n  Scenario: s\n    Given the following profile:\n      | name | value |\n      | password | hunter22 |\n    When I launch a \"curl\" attack with:\n      \"\"\"\n      curl <password>\n      \"\"\"\n    Then the output should not contain \"hunter22\"\n";
+    let (outcomes, commands) = attack_with(text, None, |command, _| said(0, &command[1]));
+    assert_eq!(commands[0].0, ["curl", "hunter22"]);
+    assert_eq!(verdicts(&outcomes), ["failed"]);
+    let all = serde_json::to_string(&outcomes).unwrap();
+    // The step's own text, which is in the file for everybody to read, stays as it is.
+    assert_eq!(all.matches("hunter22").count(), 1, "{all}");
+}
+
+#[test]
+fn mistakes_are_named_with_their_lines() {
+    let scenario = "    When I launch a \"curl\" attack with:\n      \"\"\"\n      curl x\n      \"\"\"\n";
+    for (text, line, why) in [
+        ("Feature: f\n  Scenario: s\n    Given \"curl\" is instaled\n".to_owned(), 3, "nearest known one is `\"curl\" is installed`"),
+        (format!("Feature: f\n  Scenario: s\n{scenario}"), 3, "never looked at"),
+        ("Feature: f\n  Scenario: s\n    Then the output should contain \"x\"\n".to_owned(), 3, "nothing was launched"),
+        ("Feature: f\n  Scenario: s\n    Given \"curl\" is installed\n".to_owned(), 2, "launches no attack"),
+        ("Feature: f\n".to_owned(), 1, "no scenario"),
+        (format!("Feature: f\n  Scenario: s\n{scenario}    Thenn the output should contain \"x\"\n"), 7, "no Gherkin"),
+        (
+            format!("Feature: f\n  Scenario: s\n    Givn \"curl\" is installed\n{scenario}    Then the output should contain \"x\"\n"),
+            2,
+            "is no step",
+        ),
+        (format!("Feature: f\n  Scenaro: s\n{scenario}    Then the output should contain \"x\"\n"), 1, "misspelled"),
+        (format!("Feature: f\n  Scenario Outline: s\n{scenario}    Then the output should contain \"x\"\n"), 2, "without `Examples:`"),
+        (one("    Then the output should match /(/\n"), 7, "no regular expression"),
+        (one("    Then the output should contain \"\"\n"), 7, "proves nothing"),
+        (one("    Then the output should contain \"x\"\n      | a |\n"), 7, "would be ignored"),
+        (one("    Then the file \"../x\" should contain \"y\"\n"), 7, "no plain file name"),
+        (one("    Then the report \"x\" should have no findings of at least \"terrible\"\n"), 7, "is no level"),
+        (
+            one("    Then the report \"x\" should have no findings except:\n      | finding | reason |\n      | XSS |  |\n"),
+            7,
+            "without a reason",
+        ),
+        (one("    Then the following cookies should be received:\n      | name | colour |\n      | a | b |\n"), 7, "`colour` is not known"),
+        (
+            "Feature: f\n  Scenario: s\n    When I launch a \"bazooka\" attack with:\n      \"\"\"\n      x\n      \"\"\"\n".to_owned(),
+            3,
+            "no kind of attack",
+        ),
+        ("Feature: f\n  Scenario: s\n    When I launch an \"arachni-all\" attack\n".to_owned(), 3, "no named attack"),
+    ] {
+        let found = problems(&text);
+        assert!(
+            found.len() == 1 && found[0].starts_with(&format!("a.attack:{line}: ")) && found[0].contains(why),
+            "{why}: {found:#?}\n{text}"
+        );
+    }
+    assert!(read(Path::new("/nonexistent.attack")).is_err());
+}
+
+#[test]
+fn each_step_is_known_by_its_example_and_by_no_other_pattern() {
+    for (example, pattern) in step::examples() {
+        assert!(pattern.is_match(example), "{example}");
+        let matching = step::examples().filter(|(_, pattern)| pattern.is_match(example)).count();
+        assert_eq!(matching, 1, "{example}");
+    }
+}

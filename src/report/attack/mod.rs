@@ -1,0 +1,223 @@
+//! Attacks: line by line while they run, and as documents (JSON, JUnit, HTML) at the end.
+
+mod html;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
+
+use super::print::print_lines;
+use super::{Format, print_text};
+use crate::attack::{Outcome, Report, Verdict};
+
+/// One line for a scenario that is over; more where something is wrong.
+pub fn print_attack(outcome: &Outcome, control: bool) {
+    print_lines(&lines(outcome, control));
+}
+
+/// The end: numbers, in the words of an attack or of a control; or the whole as one document.
+pub fn print_attacks(format: Format, report: &Report) -> Result<()> {
+    match format {
+        Format::Text => print_lines(&[summary(report)]),
+        Format::Json => print_text(&format!("{}\n", json(report)?)),
+        Format::Junit => print_text(&junit(report)?),
+    }
+    Ok(())
+}
+
+/// Writes PREFIX.json, PREFIX.xml (JUnit) and PREFIX.html; returns their names.
+pub fn write_attacks(prefix: &Path, report: &Report) -> Result<Vec<PathBuf>> {
+    if let Some(folder) = prefix.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    [("json", json(report)?), ("xml", junit(report)?), ("html", html::page(report)?)]
+        .into_iter()
+        .map(|(extension, text)| {
+            let mut name = prefix.as_os_str().to_owned();
+            name.push(format!(".{extension}"));
+            let file = PathBuf::from(name);
+            std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+            Ok(file)
+        })
+        .collect()
+}
+
+/// What a scenario is called for people: of a control, where an attack must succeed, that is good.
+fn word(verdict: &Verdict, control: bool) -> &'static str {
+    match (verdict, control) {
+        (Verdict::Passed, false) => "withstood",
+        (Verdict::Failed(_), false) => "SUCCEEDED",
+        (Verdict::Passed, true) => "MISSED",
+        (Verdict::Failed(_), true) => "found",
+        (Verdict::Error(_), _) => "UNKNOWN",
+        (Verdict::Skipped(_), _) => "skipped",
+    }
+}
+
+fn why(outcome: &Outcome) -> Option<&str> {
+    match &outcome.verdict {
+        Verdict::Passed => None,
+        Verdict::Failed(why) | Verdict::Error(why) | Verdict::Skipped(why) => Some(why),
+    }
+}
+
+fn place(outcome: &Outcome) -> String {
+    format!("{}:{}", outcome.file.display(), outcome.line)
+}
+
+fn lines(outcome: &Outcome, control: bool) -> Vec<String> {
+    let mut lines =
+        vec![format!("  {:<10} {}: {}  ({:.1} s)", word(&outcome.verdict, control), outcome.feature, outcome.scenario, outcome.seconds)];
+    let bad = match outcome.verdict {
+        Verdict::Failed(_) => !control,
+        Verdict::Passed => control,
+        Verdict::Error(_) => true,
+        Verdict::Skipped(_) => false,
+    };
+    if bad {
+        lines.push(format!("             {}", place(outcome)));
+        if !outcome.step.is_empty() {
+            lines.push(format!("             {}", outcome.step));
+        }
+        lines.extend(why(outcome).map(|why| format!("             {why}")));
+    }
+    lines
+}
+
+fn summary(report: &Report) -> String {
+    let [passed, failed, errors, skipped] = report.counts();
+    let skipped = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
+    let took = format!("{:.0} s", report.seconds);
+    if report.control {
+        format!("control: {failed} attacks found what is weak, {passed} missed it, {errors} could not be carried out{skipped}; {took}")
+    } else {
+        format!("{passed} attacks withstood, {failed} succeeded, {errors} could not be carried out{skipped}; {took}")
+    }
+}
+
+fn json(report: &Report) -> Result<String> {
+    let [passed, failed, errors, skipped] = report.counts();
+    let mut value = serde_json::to_value(report)?;
+    value["passed"] = passed.into();
+    value["failed"] = failed.into();
+    value["errors"] = errors.into();
+    value["skipped"] = skipped.into();
+    Ok(serde_json::to_string_pretty(&value)?)
+}
+
+fn status(outcome: &Outcome, control: bool) -> TestCaseStatus {
+    let bad = |kind: NonSuccessKind, message: &str| {
+        let mut status = TestCaseStatus::non_success(kind);
+        status.set_message(message.lines().next().unwrap_or_default());
+        status.set_description(format!("{}\n{message}\n{}", outcome.step, place(outcome)));
+        status
+    };
+    match &outcome.verdict {
+        Verdict::Passed if control => bad(NonSuccessKind::Failure, "this attack did not find what is weak on purpose: it proves nothing"),
+        Verdict::Failed(_) if control => TestCaseStatus::success(),
+        Verdict::Passed => TestCaseStatus::success(),
+        Verdict::Failed(why) => bad(NonSuccessKind::Failure, why),
+        Verdict::Error(why) => bad(NonSuccessKind::Error, why),
+        Verdict::Skipped(why) => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(why.as_str());
+            status
+        }
+    }
+}
+
+fn junit(report: &Report) -> Result<String> {
+    let mut out = quick_junit::Report::new(if report.control { "attacks (control)" } else { "attacks" });
+    out.set_time(Duration::try_from_secs_f64(report.seconds).unwrap_or_default());
+    let mut suites: Vec<(&str, TestSuite)> = Vec::new();
+    for outcome in &report.scenarios {
+        let mut case = TestCase::new(outcome.scenario.as_str(), status(outcome, report.control));
+        case.set_classname(outcome.feature.as_str());
+        case.set_time(Duration::try_from_secs_f64(outcome.seconds).unwrap_or_default());
+        match suites.iter_mut().find(|(name, _)| *name == outcome.feature) {
+            Some((_, suite)) => suite.add_test_case(case),
+            None => {
+                let mut suite = TestSuite::new(outcome.feature.as_str());
+                suite.add_test_case(case);
+                suites.push((&outcome.feature, suite));
+                continue;
+            }
+        };
+    }
+    for (_, suite) in suites {
+        out.add_test_suite(suite);
+    }
+    out.to_string().context("the JUnit report cannot be made")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attack::Launched;
+
+    pub(super) fn report(control: bool) -> Report {
+        let launched = Launched {
+            command: vec!["curl".into(), "http://app/?q=<script>alert(1)</script>".into()],
+            status: 0,
+            seconds: 0.2,
+            stdout: "HTTP/1.1 200 OK\n<script>alert(1)</script>".into(),
+            stderr: String::new(),
+        };
+        let outcome = |scenario: &str, verdict: Verdict, step: &str| Outcome {
+            file: "app/security/a.attack".into(),
+            feature: "injection".into(),
+            scenario: scenario.into(),
+            line: 12,
+            tags: vec!["slow".into()],
+            verdict,
+            step: step.into(),
+            seconds: 1.25,
+            launched: vec![launched.clone()],
+        };
+        Report {
+            control,
+            seconds: 5.0,
+            scenarios: vec![
+                outcome("no template is filled in", Verdict::Passed, ""),
+                outcome(
+                    "nothing is reflected",
+                    Verdict::Failed("the output must not contain \"<script>\"".into()),
+                    "Then the output should not contain \"<script>\"",
+                ),
+                outcome("the port", Verdict::Error("nmap is not installed".into()), "Given \"nmap\" is installed"),
+                outcome("slow", Verdict::Skipped("its tags are not among those that are wanted".into()), ""),
+            ],
+        }
+    }
+
+    #[test]
+    fn an_attack_that_succeeds_is_loud_and_says_why() {
+        let all = |control: bool| report(control).scenarios.iter().flat_map(|one| lines(one, control)).collect::<Vec<_>>();
+        let text = all(false);
+        assert_eq!(text[0], "  withstood  injection: no template is filled in  (1.2 s)");
+        assert!(text[1].starts_with("  SUCCEEDED  injection: nothing is reflected"), "{text:#?}");
+        assert_eq!(text[2].trim(), "app/security/a.attack:12");
+        assert!(text.iter().any(|line| line.contains("nmap is not installed")), "{text:#?}");
+        assert_eq!(summary(&report(false)), "1 attacks withstood, 1 succeeded, 1 could not be carried out, 1 skipped; 5 s");
+        let text = all(true);
+        assert!(text[0].starts_with("  MISSED ") && text[2].starts_with("  found "), "{text:#?}");
+    }
+
+    #[test]
+    fn documents_hold_all_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = write_attacks(&folder.path().join("deep/attack"), &report(false)).unwrap();
+        let text = |at: usize| std::fs::read_to_string(&files[at]).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&text(0)).unwrap();
+        assert_eq!((&value["failed"], &value["errors"]), (&1.into(), &1.into()));
+        assert_eq!(value["scenarios"][1]["verdict"], "failed");
+        assert!(value["scenarios"][1]["why"].as_str().unwrap().contains("must not contain"));
+        assert_eq!(value["scenarios"][0]["verdict"], "passed");
+        let junit = text(1);
+        assert!(junit.contains("tests=\"4\"") && junit.contains("failures=\"1\"") && junit.contains("errors=\"1\""), "{junit}");
+        let junit = super::junit(&report(true)).unwrap();
+        assert!(junit.contains("proves nothing") && !junit.contains("must not contain"), "{junit}");
+    }
+}
