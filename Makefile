@@ -9,7 +9,7 @@ POCLAB := target/poclab
 PREFIX ?= /usr/local
 SCRIPTS := $(shell git ls-files -z -- ':!*.rs' ':!*.tera' 2>/dev/null | xargs -0 grep -lE '^\#!.*\b(ba|da)?sh\b' 2>/dev/null)
 
-.PHONY: help build release app-test rehearse rehearse-down test check unit lab-test fuzz vagrant-check bench install prerequisites test-prerequisites schemas
+.PHONY: help build release app-test rehearse rehearse-down test check unit lab-test test-selinux fuzz vagrant-check bench install prerequisites test-prerequisites schemas
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*## |^[a-z-]+: *## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -45,6 +45,10 @@ app-test:        ## the application's own tests: lint, types, 100 % coverage, kn
 
 lab-test: build  ## the four-host container lab, and a host that is damaged on purpose
 	tests/lab/run
+
+test-selinux:    ## a VM whose SELinux enforces, set up as a host of the lab (in software, about 20 minutes; not part of `make test`)
+	rehearsal/install-prerequisites --tests --selinux
+	tests/selinux/run
 
 FUZZ_SECONDS ?= 60
 fuzz:            ## what hosts may send, by a coverage-guided fuzzer (needs a nightly toolchain and cargo-fuzz)

@@ -11,6 +11,7 @@ pub mod engine;
 #[cfg(any(test, feature = "hostile"))]
 pub mod hostile;
 pub mod lab;
+pub mod mirror;
 pub mod rehearsal;
 pub mod report;
 pub mod resource;

@@ -23,6 +23,8 @@ mod firewall;
 mod host;
 #[path = "properties/packages.rs"]
 mod packages;
+#[path = "properties/policy.rs"]
+mod policy;
 #[path = "properties/property.rs"]
 mod property;
 #[path = "properties/system.rs"]
@@ -66,7 +68,10 @@ properties! {
     api_object => api::api_object,
     git_branch => api::git_branch,
     hosts_entries => files::hosts_entries,
-    selinux => system::selinux;
+    selinux => system::selinux,
+    selinux_boolean => policy::selinux_boolean,
+    selinux_port => policy::selinux_port,
+    selinux_fcontext => policy::selinux_fcontext;
     host:
     package => packages::package,
     yum_repo => packages::yum_repo,

@@ -24,8 +24,17 @@ fn engine<'a>(
     interrupted: &'a AtomicBool,
 ) -> (Engine<'a>, std::sync::mpsc::Receiver<Event>) {
     let (events, received) = channel();
-    let engine =
-        Engine { lab, connector, events, verbose: false, parallel, selection: Selection::default(), interrupted, always_verify: false };
+    let engine = Engine {
+        lab,
+        connector,
+        events,
+        verbose: false,
+        parallel,
+        selection: Selection::default(),
+        interrupted,
+        always_verify: false,
+        warnings: Vec::new(),
+    };
     (engine, received)
 }
 

@@ -125,6 +125,9 @@ pub enum Command {
     /// reached nothing), so nothing is known; 64 a file is wrong, or there is nothing to run; 130 interrupted. With --control: 0
     /// every attack succeeded; 3 one missed what is weak.
     Attack(Attack),
+    /// What the lab is made of: fill and check a folder with everything that it installs, and list it
+    #[command(subcommand)]
+    Mirror(Mirror),
     /// The lab on local hosts: rehearse before touching the real ones
     #[command(subcommand)]
     Rehearse(Rehearse),
@@ -280,6 +283,45 @@ pub enum Secrets {
         /// Name as in `list`
         #[arg(add = completions::secrets())]
         name: String,
+    },
+}
+
+/// `mirror`
+#[derive(Debug, Clone, Subcommand)]
+pub enum Mirror {
+    /// Fetch everything that lock.yml names into a folder, check it, and make a mirror of it
+    ///
+    /// For a machine with internet; no lab is contacted. What is there already with the right checksum is kept. A wrong checksum is
+    /// refused, with both values, and then the folder is no mirror (it has no mirror.yml). Needs createrepo_c. Exit 1 when
+    /// something could not be fetched or was refused.
+    Build {
+        /// The folder to fill [default: the inventory's mirror]
+        #[arg(value_hint = ValueHint::DirPath)]
+        folder: Option<PathBuf>,
+        /// The lock [default: lock.yml of the project]
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        lock: Option<PathBuf>,
+        /// Write the checksums of what was `unverified` into the lock: whatever upstream sent today is trusted from now on
+        #[arg(long)]
+        pin: bool,
+    },
+    /// Compare a mirror's files with its lock, and with the project's; exit 1 if anything differs, is missing or is too much
+    Verify {
+        /// The mirror [default: the inventory's]
+        #[arg(value_hint = ValueHint::DirPath)]
+        folder: Option<PathBuf>,
+        /// The lock to compare with [default: lock.yml of the project, for a mirror that was fetched]
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        lock: Option<PathBuf>,
+    },
+    /// The lab's bill of materials (SBOM): CycloneDX 1.5 as JSON, from the lock
+    Sbom {
+        /// The lock [default: that of the inventory's mirror; without a mirror, lock.yml of the project]
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        lock: Option<PathBuf>,
+        /// Where to write it [default: standard output]
+        #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        output: Option<PathBuf>,
     },
 }
 

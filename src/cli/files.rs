@@ -41,7 +41,7 @@ pub fn runs_folder(global: &Global) -> Result<PathBuf, Stop> {
 }
 
 /// All problems, one per line, and the exit code for them.
-fn wrong(problems: &Problems) -> Stop {
+pub fn wrong(problems: &Problems) -> Stop {
     let count = problems.0.len();
     report::print_problems(&problems.0);
     Stop::new(Exit::Usage, format!("{count} {} in the lab's files; nothing was contacted", if count == 1 { "mistake" } else { "mistakes" }))

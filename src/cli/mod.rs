@@ -8,6 +8,7 @@ mod deploy;
 mod explain;
 mod files;
 mod man;
+mod mirror;
 mod observe;
 mod pipeline;
 mod plan;
@@ -79,6 +80,7 @@ pub fn main() -> Exit {
         Command::Scan(command) => scan::run(&args.global, command),
         Command::Attack(command) => attack::run(&args.global, command),
         Command::Secrets(command) => secrets::run(&args.global, command),
+        Command::Mirror(command) => mirror::run(&args.global, command),
         Command::Rehearse(command) => rehearse::run(&args.global, command),
         Command::Observe(command) => observe::run(&args.global, command),
         Command::Explain(command) => explain::run(&args.global, command),

@@ -14,6 +14,7 @@ use crate::base::{Exit, now};
 use crate::check;
 use crate::engine::{Engine, Selection};
 use crate::lab::Lab;
+use crate::mirror;
 use crate::report::{self, Reporter};
 use crate::ssh::{Connector, HostKeyPolicy, Ssh};
 
@@ -62,6 +63,8 @@ pub fn run(
         selection,
         interrupted: &interrupted,
         always_verify: false,
+        // What is installed matters where something is, or is about to be.
+        warnings: if kind == "verify" { Vec::new() } else { mirror::warnings(&lab) },
     };
     let exit = work(&mut engine);
     // The last sender is gone with the engine: the reporter ends after the last event.

@@ -5,13 +5,14 @@ use anyhow::Context as _;
 use super::Stop;
 use super::args::Schema;
 use crate::base::Exit;
-use crate::{engine, lab, report};
+use crate::{engine, lab, mirror, report};
 
 pub fn run(command: &Schema) -> Result<Exit, Stop> {
     std::fs::create_dir_all(&command.folder).with_context(|| format!("cannot create {}", command.folder.display()))?;
     for (name, schema) in lab::schemas() {
         write(command, name, &serde_json::to_string_pretty(&schema).context("cannot write a schema as JSON")?)?;
     }
+    write(command, "lock.schema.json", &serde_json::to_string_pretty(&mirror::schema()).context("cannot write a schema as JSON")?)?;
     // As schemas, not as values: they know in which order a reader wants their keywords.
     write(command, "events.schema.json", &serde_json::to_string_pretty(&report::event_schema()).context("cannot write a schema as JSON")?)?;
     write(

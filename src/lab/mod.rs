@@ -38,7 +38,7 @@ pub use manual::names_of;
 pub use model::{Check, DeclaredSecret, Flow, Handler, HandlerAction, Host, Lab, NamedSecret, Node, Os, Probe, Resource, Service, Source};
 pub use paths::{cache_dir, root};
 pub use problem::{Problem, Problems, nearest};
-pub use resolve::{load, peek, validate};
+pub use resolve::{load, mirror_folder, peek, validate};
 pub use schema::schemas;
 pub use secrets::Store;
 pub use vault::{Certificate, Login, Placeholder, SshKey, Vault};

@@ -52,6 +52,8 @@ pub struct Source {
     pub operators: Vec<String>,
     /// The flow matrix.
     pub flows: Vec<Flow>,
+    /// The folder of the mirror that the lab installs from, if it has one.
+    pub mirror: Option<PathBuf>,
 }
 
 /// One line of the flow matrix, with groups replaced by their hosts. Whatever no line allows is denied.

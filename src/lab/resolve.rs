@@ -30,6 +30,21 @@ pub fn peek(inventory: &Path) -> Result<(String, PathBuf), Problems> {
     }
 }
 
+/// Reads only the inventory: the folder of its mirror, if it names one. Whether that is there is another question.
+pub fn mirror_folder(inventory: &Path) -> Result<Option<PathBuf>, Problems> {
+    let mut sink = Sink::default();
+    let Some(content) = project::inventory(inventory, &mut sink) else { return sink.finish(None) };
+    let root = paths::root(inventory);
+    let Some(written) = &content.sources.mirror else { return Ok(None) };
+    match paths::expand(&root, written) {
+        Ok(folder) => Ok(Some(folder)),
+        Err(why) => {
+            sink.push(Problem::new(paths::shown(&root, inventory), (0, 0), format!("sources.mirror: {why}")));
+            sink.finish(None)
+        }
+    }
+}
+
 /// Resolves a lab: every value, secret, certificate and template. No connection is made.
 ///
 /// `overrides` are variables that win over all others (`--set name=value`).
@@ -188,6 +203,7 @@ fn lab(
     common.insert("secrets".to_owned(), Value::Object(secrets.variable));
     common.insert("ca".to_owned(), serde_json::json!({"cert": ca_pem}));
     let mirror_made_up = sources(project, inventory, offline, &mut common, &mut notes, sink);
+    let mirror = common.get("sources").and_then(|sources| sources.get("mirror")).and_then(Value::as_str).map(PathBuf::from);
     let stand_ins = common.get("mirror").map(mirror::stand_ins).unwrap_or_default();
     let os: Vec<Os> =
         members.hosts.iter().map(|(name, _)| inventory.hosts.get(name).and_then(|host| host.os).unwrap_or(inventory.os)).collect();
@@ -234,6 +250,7 @@ fn lab(
             sha256: hex(&Sha256::digest(project.document.text.as_bytes())),
             operators: inventory.operators.clone(),
             flows: flows.lines,
+            mirror,
         },
         ca_pem,
         redactor: Redactor::new(),

@@ -59,6 +59,8 @@ pub struct Containers {
     pub network: String,
     /// Login user.
     pub user: String,
+    /// The mirror that the hosts see, if it is not the one that `rehearsal/build-mirror` makes.
+    pub mirror: Option<PathBuf>,
 }
 
 impl Containers {
@@ -81,12 +83,15 @@ impl Containers {
         let key = state.key()?;
         self.run_script("ensure-docker", &[], say)?;
         let image = self.run_script("build-host-image", &[], say)?;
-        let mirror = self.run_script("build-mirror", &[], say)?;
+        let mirror = match &self.mirror {
+            Some(folder) => folder.display().to_string(),
+            None => self.run_script("build-mirror", &[], say)?,
+        };
         if !image.starts_with("poclab/rehearsal-host:") {
             bail!("rehearsal/build-host-image named no image on its last line, but: {image}");
         }
         if !Path::new(&mirror).join("mirror.yml").is_file() {
-            bail!("rehearsal/build-mirror named no mirror on its last line, but: {mirror}");
+            bail!("there is no mirror (no mirror.yml) in {mirror}");
         }
         let present = self.present(state.folder())?;
         self.network(say)?;
@@ -346,6 +351,7 @@ mod tests {
             hosts: vec![host("app", 12), host("deploy", 11)],
             network: "10.90.0.0/24".into(),
             user: "ops".into(),
+            mirror: None,
         }
     }
 

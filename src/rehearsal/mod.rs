@@ -13,10 +13,12 @@ mod vagrant_text;
 mod wait;
 
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use containers::Containers;
 pub use vagrant::Vagrant;
+
+use crate::lab;
 
 /// One host of the containers backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,5 +57,12 @@ pub fn containers(inventory: &Path, root: &Path) -> anyhow::Result<Containers> {
         hosts: plan.hosts,
         network: plan.network,
         user: plan.user,
+        mirror: own_mirror(inventory),
     })
+}
+
+/// The mirror that the inventory names, unless it is the one that the rehearsal makes itself. A wrong inventory is for others to tell.
+fn own_mirror(inventory: &Path) -> Option<PathBuf> {
+    let named = lab::mirror_folder(inventory).ok().flatten();
+    named.filter(|folder| *folder != lab::cache_dir().join("mirror"))
 }

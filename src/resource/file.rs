@@ -332,7 +332,7 @@ pub(super) fn text_of(bytes: &[u8], path: &str) -> Option<String> {
 }
 
 /// What restorecon would change. EL7 (policycoreutils 2.5): `restorecon reset PATH context A->B`; newer: `Would relabel PATH from A to B`.
-fn label_of(text: &str, path: &str) -> Option<String> {
+pub(super) fn label_of(text: &str, path: &str) -> Option<String> {
     let old = format!("restorecon reset {path} context ");
     let new = format!("Would relabel {path} from ");
     text.split('\n').find_map(|line| {

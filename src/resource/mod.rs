@@ -30,6 +30,10 @@ mod rpm_version;
 mod scratch;
 mod script;
 pub mod selinux;
+pub mod selinux_boolean;
+pub mod selinux_fcontext;
+pub mod selinux_port;
+mod semanage;
 pub mod service;
 pub mod sysctl;
 #[cfg(test)]

@@ -5,6 +5,9 @@
 #[macro_use]
 mod lab;
 
+#[path = "../support/upstream.rs"]
+mod upstream;
+
 mod attack;
 mod command_line;
 mod explain;
@@ -15,6 +18,7 @@ mod hostile;
 mod interrupt;
 mod kill;
 mod locks;
+mod mirror;
 mod report;
 mod runs;
 mod secrecy;

@@ -35,7 +35,7 @@ pub fn folders() -> Vec<Host> {
         let command = std::iter::once(&shell).chain(options).map(|word| (*word).to_owned()).collect();
         let folder = TempDir::new().unwrap();
         let prelude = format!("PATH={}/tools:$PATH", folder.path().to_str().unwrap());
-        let moved = vec!["/sys/fs/selinux", "/etc/selinux", "/etc/poclab-rehearsal", "/var/lib/poclab"];
+        let moved = vec!["/sys/fs/selinux", "/etc/selinux", "/var/lib/selinux", "/etc/poclab-rehearsal", "/var/lib/poclab"];
         Host { command, prelude, folder, moved, root: me().0 == "root", whole: false }
     };
     let found: Vec<Host> = ["dash", "bash"].into_iter().filter(there).map(host).collect();

@@ -101,7 +101,7 @@ pub fn sysctl() -> Property {
 }
 
 /// No container has SELinux: files and a `setenforce` of our own play the kernel. What a real kernel says is proven by
-/// `make lab-test` with a VM only (not built yet).
+/// `make test-selinux`.
 pub fn selinux() -> Property {
     fn trials(host: &Host) -> BoxedStrategy<Trial> {
         let tools = host.path("tools");

@@ -83,6 +83,25 @@ fn cases() -> Vec<Case> {
         ),
         case("selinux-lax", "selinux", json!([{"state": "enforcing"}]), "kernel 0\nconfig permissive\n"),
         case("selinux-off", "selinux", json!([{"state": "enforcing"}]), "kernel none\n"),
+        case(
+            "selinux_boolean",
+            "selinux_boolean",
+            json!([{"name": "virt_use_nfs", "value": true}, {"name": "httpd_enable_cgi", "value": false}]),
+            "selinux on\nlive virt_use_nfs 0 0\nlive httpd_enable_cgi 0 0\n",
+        ),
+        case("selinux_port", "selinux_port", json!([{"port": "2222/tcp", "type": "ssh_port_t"}]), "selinux on\n"),
+        case(
+            "selinux_fcontext",
+            "selinux_fcontext",
+            json!([{"path": "/srv/registry(/.*)?", "type": "container_file_t"}, {"path": "/srv/x", "type": "etc_t", "files": "file"}]),
+            "selinux on\n",
+        ),
+        case(
+            "directory-label",
+            "directory",
+            json!([{"path": "/srv/x"}]),
+            "stat 41ed root root 6 /srv/x\nrestorecon reset /srv/x context unconfined_u:object_r:user_home_t:s0->unconfined_u:object_r:var_t:s0\n",
+        ),
         case("api_object-create", "api_object", json!([hook]), "api 0 200 2\n[]\n"),
         case(
             "api_object-change",
@@ -176,6 +195,9 @@ fn every_basic_kind_has_a_case() {
         "hosts_entries",
         "sysctl",
         "selinux",
+        "selinux_boolean",
+        "selinux_port",
+        "selinux_fcontext",
         "command",
     ] {
         assert!(NAMES.contains(&kind) && cases.iter().any(|case| case.kind == kind), "{kind}");

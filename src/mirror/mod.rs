@@ -1,0 +1,23 @@
+//! The supply chain of the lab itself: `lock.yml`, which names every artifact with its sum, and the folder (mirror) that holds them.
+//!
+//! [`build`] fills a folder from upstream, [`verify`] compares a folder with its lock, [`sbom`] writes a lock as a bill of materials,
+//! and [`used`] says what of a lab is in no lock, or in one without a sum.
+
+mod build;
+mod fetch;
+mod image;
+mod lock;
+mod sbom;
+mod used;
+mod verify;
+
+pub use build::{Built, build, pin, write_lock};
+pub use lock::{Artifact, Lock, Section, Sum};
+pub use sbom::sbom;
+pub use used::{Used, place, used, warnings};
+pub use verify::{Finding, verify};
+
+/// The JSON schema of lock.yml.
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(Lock)
+}

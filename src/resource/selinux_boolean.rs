@@ -1,0 +1,148 @@
+//! Switches of SELinux's policy.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::semanage::{self, Local};
+use super::{Action, Change, Kind, Reply, State};
+use crate::base::quote;
+
+/// A switch (boolean) of SELinux' policy, now and after a boot.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// e.g. `httpd_can_network_connect`; `getsebool -a` on the host lists them.
+    pub name: String,
+    /// Whether it is on.
+    pub value: bool,
+}
+
+/// A boolean as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// Why it does not matter here, or cannot be seen.
+    pub without: Option<State>,
+    /// What the kernel does; `None`: its policy has no such boolean.
+    pub live: Option<bool>,
+    /// What is kept for the boots to come; `None`: nothing, the policy's own default counts.
+    pub kept: Option<bool>,
+}
+
+fn word(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
+}
+
+fn read(value: &str) -> Option<bool> {
+    match value.trim() {
+        "1" | "true" => Some(true),
+        "0" | "false" => Some(false),
+        _ => None,
+    }
+}
+
+impl Kind for Spec {
+    const NAME: &'static str = "selinux_boolean";
+    type Observed = Observed;
+
+    fn id(&self) -> String {
+        self.name.clone()
+    }
+
+    fn check(&self) -> Vec<String> {
+        semanage::word_errors("name", &self.name)
+    }
+
+    fn observe(specs: &[&Self]) -> String {
+        let files = semanage::stored("booleans.local");
+        let mut s = semanage::look(&files.each_ref().map(String::as_str));
+        // The kernel's own file: `1 1` is what counts and what `setsebool` without -P may have prepared.
+        s.push_str("live() { if [ -e \"/sys/fs/selinux/booleans/$1\" ]; then echo \"live $1 $(cat \"/sys/fs/selinux/booleans/$1\")\"; else echo \"dead $1\"; fi; }\n");
+        for spec in specs {
+            s.push_str(&format!("live {}\n", quote(&spec.name)));
+        }
+        s
+    }
+
+    fn parse(specs: &[&Self], reply: &Reply) -> Vec<Result<Self::Observed, String>> {
+        let local = match Local::read(reply) {
+            Ok(local) => local,
+            Err(why) => return specs.iter().map(|_| Err(why.clone())).collect(),
+        };
+        let one = |spec: &&Self| {
+            let (live, dead) = (format!("live {} ", spec.name), format!("dead {}", spec.name));
+            let live = match local.text.lines().find_map(|line| line.strip_prefix(&live)) {
+                Some(value) => Some(
+                    read(value.split(' ').next().unwrap_or_default())
+                        .ok_or_else(|| format!("/sys/fs/selinux/booleans/{} says {value:?}", spec.name))?,
+                ),
+                None if local.text.lines().any(|line| line == dead) => None,
+                None => return Err(format!("the value of {} was not said", spec.name)),
+            };
+            let kept = local.kept().filter_map(|line| line.split_once('=')).filter(|(name, _)| name.trim() == spec.name).last();
+            let kept =
+                kept.map(|(_, value)| read(value).ok_or_else(|| format!("what is kept for {} is {value:?}", spec.name))).transpose()?;
+            Ok(Observed { without: local.without.clone(), live, kept })
+        };
+        specs.iter().map(one).collect()
+    }
+
+    fn diff(&self, observed: &Self::Observed) -> State {
+        if let Some(state) = &observed.without {
+            return state.clone();
+        }
+        let mut changes = Vec::new();
+        match observed.live {
+            None => changes.push(Change::new("the policy has no such boolean")),
+            Some(live) if live != self.value => changes.push(Change::new(format!("is {}, want it {}", word(live), word(self.value)))),
+            Some(_) => {}
+        }
+        match observed.kept {
+            Some(kept) if kept == self.value => {}
+            Some(kept) => changes.push(Change::new(format!("is {} after a boot, want it {}", word(kept), word(self.value)))),
+            None => changes.push(Change::new(format!("is not kept for the next boot, want it {}", word(self.value)))),
+        }
+        if changes.is_empty() { State::InSync } else { State::Drift(changes) }
+    }
+
+    fn apply(&self, _observed: &Self::Observed) -> Vec<Action> {
+        let value = word(self.value);
+        // -P sets it in the kernel, too.
+        let script = format!("setsebool -P {}={value}\n", quote(&self.name));
+        vec![Action { label: format!("switch {} {value}", self.name), script, ..Action::default() }]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(text: &str) -> Result<State, String> {
+        let spec = Spec { name: "httpd_can_network_connect".to_owned(), value: true };
+        let reply = Reply { stdout: text.as_bytes().to_vec(), status: 0 };
+        Spec::parse(&[&spec], &reply).remove(0).map(|observed| spec.diff(&observed))
+    }
+
+    #[test]
+    fn now_and_after_a_boot_count() {
+        let on = "selinux on\nkept # This file is auto-generated by libsemanage\nkept httpd_can_network_connect=1\nlive httpd_can_network_connect 1 1\n";
+        assert_eq!(look(on), Ok(State::InSync));
+        let said = |text: &str| match look(text) {
+            Ok(State::Drift(changes)) => changes.into_iter().map(|change| change.what).collect::<Vec<_>>(),
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!(said(&on.replace("1 1", "0 0")), ["is off, want it on"]);
+        assert_eq!(said(&on.replace("=1", "=0")), ["is off after a boot, want it on"]);
+        assert_eq!(said("selinux on\nlive httpd_can_network_connect 1 1\n"), ["is not kept for the next boot, want it on"]);
+        assert_eq!(said("selinux on\ndead httpd_can_network_connect\n").len(), 2);
+        // A longer name is another one.
+        assert_eq!(said(&on.replace("kept httpd_can_network_connect=", "kept httpd_can_network_connect_db=")).len(), 1);
+    }
+
+    #[test]
+    fn without_selinux_nothing_is_good() {
+        assert!(matches!(look("selinux off\nrehearsal\ndead httpd_can_network_connect\n"), Ok(State::Skipped(_))));
+        assert!(matches!(look("selinux off\ndead httpd_can_network_connect\n"), Ok(State::Unknown(_))));
+        assert!(look("").is_err() && look("selinux on\n").is_err());
+        assert!(look("selinux on\nlive httpd_can_network_connect x\n").is_err());
+    }
+}

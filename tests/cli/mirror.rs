@@ -1,0 +1,184 @@
+//! `poclab mirror`: what upstream sends, what a folder holds, what the lock says.
+
+use crate::lab::Lab;
+use crate::upstream::Upstream;
+
+struct Case {
+    lab: Lab,
+    upstream: Upstream,
+}
+
+impl Case {
+    /// One thing of each kind but packages (these are in tests/mirror.rs), none of them with a sum.
+    fn new() -> Self {
+        let case = Self { lab: Lab::new(), upstream: Upstream::new() };
+        case.upstream.file("/git/5.10.1/git.hpi", b"a plugin");
+        case.upstream.file("/tool-1.0", b"a tool");
+        case.upstream.image("library/thing", "1.0", br#"{"os":"linux"}"#, &[b"layer one".to_vec(), b"layer two".to_vec()]);
+        let at = &case.upstream.address;
+        case.lab.write(
+            "lock.yml",
+            &format!(
+                "# by hand\nimages:\n  thing: {{version: \"1.0\", reference: \"thing:1.0\", sha256: unverified, url: \"docker://{at}/library/thing:1.0\"}}\n\
+                 plugins:\n  git: {{version: 5.10.1, sha256: unverified, url: \"http://{at}/git/5.10.1/git.hpi\"}} # why\n\
+                 tools:\n  tool: {{version: \"1.0\", sha256: unverified, url: \"http://{at}/tool-1.0\"}}\n"
+            ),
+        );
+        case
+    }
+
+    fn sum(&self, of: &str) -> String {
+        poclab::base::sha256(of.as_bytes())
+    }
+}
+
+/// createrepo_c is among what `make test` installs.
+fn indexer() -> bool {
+    let there = std::process::Command::new("createrepo_c").arg("--version").output().is_ok_and(|out| out.status.success());
+    assert!(there || std::env::var_os("POCLAB_REQUIRE_TOOLS").is_none(), "createrepo_c is missing");
+    there
+}
+
+#[test]
+fn a_folder_is_filled_pinned_and_checked() {
+    if !indexer() {
+        return;
+    }
+    let case = Case::new();
+    let lab = &case.lab;
+    let ran = lab.poclab("mirror build mirror").exits(0);
+    assert!(ran.stdout.contains("mirror: 3 artifacts, 3 of them fetched now"), "{ran}");
+    assert!(ran.stderr.contains(&format!("unverified: plugin git has the SHA-256 {}", case.sum("a plugin"))), "{ran}");
+    assert!(lab.read("mirror/mirror.yml").contains("reference: thing:1.0"));
+    let ran = lab.poclab("mirror verify mirror").exits(0);
+    assert!(ran.stdout.contains("0 as the lock says, 3 unverified, 0 wrong"), "{ran}");
+
+    lab.poclab("mirror build mirror --pin").exits(0);
+    let lock = lab.read("lock.yml");
+    assert!(lock.starts_with("# by hand\n") && lock.contains("} # why\n") && !lock.contains("unverified"), "{lock}");
+    assert!(lock.contains(&case.sum("a plugin")) && lock.contains(&case.sum("a tool")));
+    assert!(lab.poclab("mirror verify mirror").exits(0).stdout.contains("3 as the lock says, 0 unverified, 0 wrong"));
+    let ran = lab.poclab("mirror build mirror").exits(0);
+    assert!(ran.stdout.contains("3 artifacts, 0 of them fetched now"), "{ran}");
+    lab.untouched();
+}
+
+#[test]
+fn a_wrong_checksum_is_refused_with_both_values() {
+    if !indexer() {
+        return;
+    }
+    let case = Case::new();
+    let lab = &case.lab;
+    lab.poclab("mirror build mirror --pin").exits(0);
+
+    // Somebody changed a file of the mirror.
+    lab.write("mirror/plugins/git.hpi", "another plugin");
+    let ran = lab.poclab("mirror verify mirror").exits(1);
+    let both = |text: &str, have: &str, want: &str| {
+        assert!(text.contains(&case.sum(have)) && text.contains(&case.sum(want)), "{text}");
+    };
+    both(&ran.stderr, "another plugin", "a plugin");
+    // So did he with the mirror's own lock: the project's still knows.
+    lab.write("mirror/lock.yml", &lab.read("mirror/lock.yml").replace(&case.sum("a plugin"), &case.sum("another plugin")));
+    both(&lab.poclab("mirror verify mirror").exits(1).stderr, "another plugin", "a plugin");
+    // A build repairs it.
+    assert!(lab.poclab("mirror build mirror").exits(0).stdout.contains("1 of them fetched now"));
+    lab.poclab("mirror verify mirror").exits(0);
+
+    // Upstream sends something else.
+    case.upstream.file("/tool-1.0", b"a worse tool");
+    std::fs::remove_file(lab.path("mirror/tools/tool-1.0")).unwrap();
+    let ran = lab.poclab("mirror build mirror").exits(1);
+    both(&ran.stderr, "a worse tool", "a tool");
+    assert!(!lab.path("mirror/tools/tool-1.0").exists() && !lab.path("mirror/mirror.yml").exists(), "what was refused is not kept");
+    assert!(lab.poclab("mirror verify mirror").exits(1).stderr.contains("has no mirror.yml"));
+    case.upstream.file("/tool-1.0", b"a tool");
+    lab.poclab("mirror build mirror").exits(0);
+
+    // A file that nobody asked for.
+    lab.write("mirror/rpm/extra-1.rpm", "x");
+    assert!(lab.poclab("mirror verify mirror").exits(1).stderr.contains("rpm/extra-1.rpm: is not in the mirror's lock"));
+    lab.poclab("mirror build mirror").exits(0);
+    assert!(!lab.path("mirror/rpm/extra-1.rpm").exists());
+}
+
+#[test]
+fn an_image_is_its_digest_whatever_its_tag_says() {
+    if !indexer() {
+        return;
+    }
+    let case = Case::new();
+    let lab = &case.lab;
+    lab.poclab("mirror build mirror --pin").exits(0);
+    let first = std::fs::read(lab.path("mirror/images/thing.tar")).unwrap();
+    // The tag is moved; the pinned image is fetched all the same.
+    case.upstream.image("library/thing", "1.0", br#"{"os":"plan9"}"#, &[b"layer three".to_vec()]);
+    lab.poclab("mirror build elsewhere").exits(0);
+    assert_eq!(std::fs::read(lab.path("elsewhere/images/thing.tar")).unwrap(), first, "the same to the byte");
+    // The registry lies about a layer.
+    let layer = case.sum("layer two");
+    case.upstream.file(&format!("/v2/library/thing/blobs/sha256:{layer}"), b"layer too");
+    let ran = lab.poclab("mirror build third").exits(1);
+    assert!(ran.stderr.contains(&layer) && ran.stderr.contains(&case.sum("layer too")), "{ran}");
+    assert!(!lab.path("third/images/thing.tar").exists());
+}
+
+#[test]
+fn what_cannot_be_fetched_is_named_with_all_the_rest() {
+    if !indexer() {
+        return;
+    }
+    let case = Case::new();
+    let lab = &case.lab;
+    lab.replace("lock.yml", "/tool-1.0", "/tool-1.1");
+    lab.replace("lock.yml", "library/thing:1.0", "library/thing:1.1");
+    let ran = lab.poclab("mirror build mirror").exits(1);
+    assert!(ran.stderr.contains("tool tool 1.0: ") && ran.stderr.contains("image thing:1.0: ") && ran.stderr.contains("404"), "{ran}");
+    assert!(ran.stderr.contains("2 of 3 artifacts are missing") && !ran.stderr.contains("plugin git 5.10.1:"), "{ran}");
+    lab.poclab("mirror build").exits(64);
+    lab.replace("lock.yml", "5.10.1, sha256: unverified", "5.10.1, sha256: unknown");
+    let ran = lab.poclab("mirror build mirror").exits(64);
+    assert!(ran.stderr.contains("write 64 hexadecimal digits, or `unverified`"), "{ran}");
+}
+
+#[test]
+fn the_bill_of_materials_lists_the_lock() {
+    let case = Case::new();
+    let ran = case.lab.poclab("mirror sbom").exits(0);
+    let bom: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((bom["bomFormat"].as_str(), bom["specVersion"].as_str()), (Some("CycloneDX"), Some("1.5")));
+    assert_eq!(bom["components"].as_array().unwrap().len(), 3);
+    case.lab.poclab("mirror sbom --output lab.cdx.json").exits(0);
+    assert_eq!(case.lab.read("lab.cdx.json"), ran.stdout);
+    case.lab.untouched();
+}
+
+#[test]
+fn a_bootstrap_says_what_has_no_checksum() {
+    let lab = Lab::new();
+    let base = lab.read("roles/base/role.yml");
+    lab.write("roles/base/role.yml", &base.replace("checks:\n", "  - docker_image: {reference: \"thing:1.0\"}\nchecks:\n"));
+    for host in ["web", "db"] {
+        lab.program(&format!("hosts/{host}/bin/docker"), "echo 'Error: No such image: thing:1.0' >&2; exit 1");
+    }
+    let warned = |lock: Option<&str>| {
+        if let Some(lock) = lock {
+            lab.write("lock.yml", lock);
+        }
+        let ran = lab.poclab("plan").run();
+        let notes: Vec<String> = ran.all().lines().filter(|line| line.contains("note: ")).map(str::to_owned).collect();
+        notes.join("\n")
+    };
+    assert!(warned(None).contains("none of the 1 artifacts that this lab installs is pinned by a checksum"), "{}", warned(None));
+    let entry = |sum: &str| format!("images:\n  thing: {{version: '1.0', reference: 'thing:1.0', sha256: {sum}}}\n");
+    let text = warned(Some(&entry("unverified")));
+    assert!(text.contains("unverified: 1 of 1 artifacts have no checksum in [lab]/lock.yml (thing:1.0)"), "{text}");
+    assert_eq!(warned(Some(&entry(&"a".repeat(64)))), "");
+    assert!(warned(Some("images: {}\n")).contains("1 of 1 artifacts are not in [lab]/lock.yml: thing:1.0"));
+    assert!(warned(Some("images: 1\n")).contains("are not known"));
+    // A bootstrap, too; its log and its report have it.
+    lab.write("lock.yml", &entry("unverified"));
+    let ran = lab.poclab("bootstrap").run();
+    assert!(ran.all().contains("unverified: 1 of 1"), "{ran}");
+}
