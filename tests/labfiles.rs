@@ -268,9 +268,16 @@ fn both_inventories_have_the_same_groups_roles_and_flows() {
         serde_yaml::from_str(&fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("inventory").join(name)).unwrap()).unwrap()
     };
     let (lab, rehearsal) = (read("lab.yml"), read("rehearsal.yml"));
-    for key in ["roles", "groups", "flows", "domain"] {
+    for key in ["roles", "domain"] {
         assert_eq!(lab[key], rehearsal[key], "{key}");
     }
+    // A rehearsal has one thing more: what plays the site of a vendor, and the way there.
+    let mut groups = rehearsal["groups"].clone();
+    groups.as_mapping_mut().unwrap().retain(|name, _| name != "datadog-intake");
+    assert_eq!(lab["groups"], groups);
+    let mut flows = rehearsal["flows"].clone();
+    flows.as_sequence_mut().unwrap().retain(|flow| flow["port"] != "8443/tcp");
+    assert_eq!(lab["flows"], flows);
 }
 
 #[test]

@@ -15,9 +15,19 @@ pub fn rfc3339(at: OffsetDateTime) -> String {
     at.replace_nanosecond(0).unwrap_or(at).format(&Rfc3339).unwrap_or_default()
 }
 
+/// A moment given as seconds since 1970, written as [`now`] does it.
+pub fn moment(seconds: i64) -> String {
+    OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH).format(&Rfc3339).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use time::macros::datetime;
+
+    #[test]
+    fn moments() {
+        assert_eq!(super::moment(1_795_250_461), "2026-11-21T08:41:01Z");
+    }
 
     #[test]
     fn to_the_second() {

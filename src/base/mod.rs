@@ -13,7 +13,7 @@ mod redact;
 mod secret;
 mod tail;
 
-pub use clock::{now, rfc3339};
+pub use clock::{moment, now, rfc3339};
 pub use exit::Exit;
 pub use hash::{LocalFile, sha256};
 pub use hostile::is_hostile;

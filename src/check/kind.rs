@@ -94,6 +94,17 @@ impl Outcome {
     }
 }
 
+/// When the last data of a host came to where such data is collected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// Who collects it: `Datadog`.
+    pub source: String,
+    /// Name of the host that it is about.
+    pub host: String,
+    /// Seconds since 1970; `None`: nothing came within the time that was asked about.
+    pub at: Option<i64>,
+}
+
 /// A kind of check. `Self` is the spec as users write it in role.yml under `checks:`.
 pub trait CheckKind: DeserializeOwned + JsonSchema + Clone + Send + Sync {
     /// The key in role.yml.
@@ -105,6 +116,12 @@ pub trait CheckKind: DeserializeOwned + JsonSchema + Clone + Send + Sync {
     /// Whether running it interrupts something (a reload, a restart), so that `--no-disruption` leaves it out.
     fn disruptive(&self) -> bool {
         false
+    }
+
+    /// When the last data of each host came, if that is what it is about; an error says why it could not be asked.
+    fn arrivals(&self, reach: &dyn Reach) -> Option<Result<Vec<Arrival>, String>> {
+        let _ = reach;
+        None
     }
 
     /// Proves it. `progress` gets short notes on what is being waited for.

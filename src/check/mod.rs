@@ -2,9 +2,10 @@
 //!
 //! A check knows neither SSH nor a terminal: it runs against a [`Reach`].
 
-pub mod clair;
 pub mod attacks;
+pub mod clair;
 mod containers;
+pub mod datadog;
 pub mod deployment;
 mod disrupt;
 pub mod firewall_survives;
@@ -27,8 +28,11 @@ pub mod selinux_enforcing;
 pub mod shapes;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod splunk;
+pub mod splunk_outage;
 pub mod time_sync;
+mod web;
 
-pub use kind::{CheckKind, Outcome, Ran, Reach, Tcp, Verdict};
+pub use kind::{Arrival, CheckKind, Outcome, Ran, Reach, Tcp, Verdict};
 pub use reach::{chain, https_client, https_client_without_roots, is_certificate_error, tcp_connect};
 pub use registry::{NAMES, Spec};

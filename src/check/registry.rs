@@ -2,7 +2,7 @@
 
 use schemars::Schema;
 
-use super::{CheckKind, Outcome, Reach};
+use super::{Arrival, CheckKind, Outcome, Reach};
 
 macro_rules! checks {
     ($($module:ident),* $(,)?) => {
@@ -52,6 +52,11 @@ macro_rules! checks {
                 None
             }
 
+            /// When the last data of each host came, if that is what the check is about.
+            pub fn arrivals(&self, reach: &dyn Reach) -> Option<Result<Vec<Arrival>, String>> {
+                match self { $(Spec::$module(spec) => spec.arrivals(reach),)* }
+            }
+
             /// Runs the check.
             pub fn run(&self, reach: &dyn Reach, progress: &mut dyn FnMut(&str)) -> Vec<Outcome> {
                 match self { $(Spec::$module(spec) => spec.run(reach, progress),)* }
@@ -61,8 +66,9 @@ macro_rules! checks {
 }
 
 checks! {
-    clair,
     attacks,
+    clair,
+    datadog,
     deployment,
     firewall_survives,
     firewalld_running,
@@ -74,5 +80,7 @@ checks! {
     port_matrix,
     published_port,
     selinux_enforcing,
+    splunk,
+    splunk_outage,
     time_sync,
 }

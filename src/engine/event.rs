@@ -67,6 +67,8 @@ pub enum Event {
     RoleFailed { host: String, role: String, error: String, output: Vec<String>, hint: Option<String> },
     /// A role was not tried because something it requires failed.
     RoleNotReached { host: String, role: String, because: String },
+    /// A role does nothing on a host, and proves nothing, until people give what it lacks.
+    RoleNotConfigured { host: String, role: String, why: String },
     /// A command that was run (only with -v).
     Command { host: String, script: String },
     /// The checks start.
@@ -77,6 +79,8 @@ pub enum Event {
     CheckProgress { check: String, note: String },
     /// One line of a check's report.
     CheckResult { check: String, role: String, title: String, status: Status, control: bool, detail: String },
+    /// When the last data of a host came to where such data is collected (RFC 3339, UTC); `null`: none came lately.
+    LastData { source: String, host: String, last: Option<String> },
     /// A check ended.
     CheckDone { check: String, role: String, seconds: f64 },
     /// Anything else worth a line.
@@ -176,7 +180,7 @@ pub struct RoleTime {
     pub seconds: f64,
     /// Resources changed.
     pub changed: usize,
-    /// `ok`, `changed`, `would change`, `failed`, `not reached`.
+    /// `ok`, `changed`, `would change`, `failed`, `not reached`, `not configured`.
     pub state: String,
 }
 

@@ -38,6 +38,9 @@ pub fn untried(service: &Service, why: &str) -> LinkStatus {
 }
 
 fn one(lab: &Lab, service: &Service) -> LinkStatus {
+    if service.outside {
+        return untried(service, "not tried: it is not in the lab");
+    }
     let mut link = untried(service, "");
     match ask(lab, service) {
         Err(Trouble::NotHttp) => "not tried: no http or https link".clone_into(&mut link.says),

@@ -29,5 +29,7 @@ mod verify;
 pub use event::{CheckCounts, Event, HostSummary, Member, RoleTime, RunKind, Scope, ServiceLink, Status, Summary};
 pub use run::{Engine, observation_script};
 pub use selection::Selection;
-pub use status::{Finding, HostStatus, LastChecks, LinkStatus, LockStatus, Reached, RoleStatus, StatusReport, schema as status_schema};
+pub use status::{
+    Finding, HostStatus, LastChecks, LastData, LinkStatus, LockStatus, Reached, RoleStatus, StatusReport, schema as status_schema,
+};
 pub use unlock::{HostLock, LockState};

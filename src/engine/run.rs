@@ -163,7 +163,16 @@ impl<'a> Engine<'a> {
         });
         self.send(Event::Scope(Box::new(scope::of(self.lab, &self.selection))));
         self.warnings.iter().for_each(|text| self.send(Event::Note { text: text.clone() }));
-        Tally::new(self.lab, hosts, self.nodes(), kind)
+        let tally = Tally::new(self.lab, hosts, self.nodes(), kind);
+        for index in self.nodes() {
+            let node = &self.lab.nodes[index];
+            if let Some(why) = &node.not_configured {
+                let (host, role) = (self.lab.hosts[node.host].name.clone(), node.role.clone());
+                self.send(Event::RoleNotConfigured { host, role, why: why.clone() });
+                tally.node(index, "not configured", 0, 0.0);
+            }
+        }
+        tally
     }
 
     /// Looks at hosts; connections are only kept where `more` is to come.
@@ -239,7 +248,7 @@ impl<'a> Engine<'a> {
                 tally.planned(node, &plan);
                 self.report_plan(node, &plan, run, changes_before);
                 stuck |= !plan.unknown.is_empty() && !changes_before;
-                if planning {
+                if planning && self.lab.nodes[node].not_configured.is_none() {
                     let pending = plan.left_over.len();
                     let state = if plan.changed.is_empty() && pending == 0 { "ok" } else { "would change" };
                     tally.node(node, state, plan.changed.len() + pending, 0.0);
@@ -311,6 +320,10 @@ impl<'a> Engine<'a> {
 
     fn work(&self, index: usize, slot: &Slot<'a>, tally: &Tally) -> bool {
         let node = &self.lab.nodes[index];
+        if node.not_configured.is_some() {
+            // Said at the start. Whoever needs what it would have set up says so itself.
+            return true;
+        }
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(run) = slot.as_mut() else { return false };
         if self.interrupted.load(Ordering::SeqCst) {

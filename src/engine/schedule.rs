@@ -136,6 +136,7 @@ mod tests {
             resources: Vec::new(),
             handlers: Vec::new(),
             requires: requires.to_vec(),
+            not_configured: None,
         };
         Lab {
             new_hosts: Vec::new(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::base::{Exit, now};
+use crate::base::{Exit, moment, now};
 use crate::lab::{Lab, Service};
 use crate::resource::{Detail, State};
 
@@ -13,6 +13,8 @@ use super::hold::Hold;
 use super::lock::Claim;
 use super::observe::{self, Observation};
 use super::plan::{self, NodePlan};
+use super::reach::HostReach;
+use super::selection::Selection;
 use super::session::Session;
 use super::{Engine, links, verify};
 
@@ -32,6 +34,9 @@ pub struct StatusReport {
     pub hosts: Vec<HostStatus>,
     /// Links of the services, tried from this machine.
     pub links: Vec<LinkStatus>,
+    /// When the last data of each host came to where such data is collected, asked there now.
+    #[serde(default)]
+    pub last_data: Vec<LastData>,
     /// The last complete run of the checks; `null` when there was none.
     pub checks: Option<LastChecks>,
     /// Stand-ins and repackaged products of a rehearsal, in words.
@@ -91,6 +96,9 @@ pub struct RoleStatus {
     pub skipped: Vec<Finding>,
     /// Restarts that an earlier run left to be done.
     pub pending: Vec<String>,
+    /// What people have to give before it does anything here; `null` when it lacks nothing.
+    #[serde(default)]
+    pub not_configured: Option<String>,
 }
 
 /// A resource, and why it is named.
@@ -133,6 +141,19 @@ pub struct LinkStatus {
     pub says: String,
     /// Until when the certificate is valid that was served (RFC 3339, UTC).
     pub certificate_ends: Option<String>,
+}
+
+/// When the last data of a host came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LastData {
+    /// Who collects it, e.g. `Datadog`.
+    pub source: String,
+    /// The host that it is about; empty when nothing could be asked.
+    pub host: String,
+    /// The last moment (RFC 3339, UTC); `null` when none came lately, or it could not be asked.
+    pub at: Option<String>,
+    /// The same in words, with the reason.
+    pub says: String,
 }
 
 /// The last complete run of the checks.
@@ -204,9 +225,36 @@ impl Engine<'_> {
             exit: exit as u8,
             hosts,
             links,
+            last_data: if try_links { self.last_data() } else { Vec::new() },
             checks: verify::last(self.lab),
             stand_ins: self.lab.stand_ins.clone(),
         }
+    }
+}
+
+impl Engine<'_> {
+    /// Asks those who collect data of the selected hosts.
+    fn last_data(&self) -> Vec<LastData> {
+        let reach = HostReach::new(self.lab, self.wires(), Vec::new());
+        let mut all = Vec::new();
+        for check in &self.lab.checks {
+            match check.spec.arrivals(&reach) {
+                None => {}
+                Some(Err(why)) => {
+                    let says = format!("could not be asked: {why}");
+                    all.push(LastData { source: check.spec.kind().to_owned(), host: String::new(), at: None, says });
+                }
+                Some(Ok(arrivals)) => {
+                    let wanted = arrivals.into_iter().filter(|arrival| Selection::wants(&self.selection.hosts, &arrival.host));
+                    all.extend(wanted.map(|arrival| {
+                        let at = arrival.at.map(moment);
+                        let says = at.clone().unwrap_or_else(|| "none lately".to_owned());
+                        LastData { source: arrival.source, host: arrival.host, at, says }
+                    }));
+                }
+            }
+        }
+        all
     }
 }
 
@@ -249,6 +297,7 @@ fn role(lab: &Lab, index: usize, plan: &NodePlan, observation: &Observation) -> 
         unknown: told(&plan.unknown),
         skipped: told(&plan.skipped),
         pending: plan.left_over.iter().map(|&handler| node.handlers[handler].name.clone()).collect(),
+        not_configured: node.not_configured.clone(),
     }
 }
 

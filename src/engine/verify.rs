@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use crate::base::now;
+use crate::base::{moment, now};
 use crate::check::{Outcome, Verdict};
 use crate::lab::{Check, Lab};
 
@@ -67,6 +67,10 @@ pub fn run(lab: &Lab, selection: &Selection, reach: &HostReach, wires: &Wires, i
                 control: outcome.control,
                 detail,
             });
+        }
+        // Why it is not known is among the results already.
+        for arrival in check.spec.arrivals(reach).and_then(std::result::Result::ok).unwrap_or_default() {
+            wires.send(Event::LastData { source: arrival.source, host: arrival.host, last: arrival.at.map(moment) });
         }
         wires.send(Event::CheckDone { check: name, role, seconds: started.elapsed().as_secs_f64() });
     }

@@ -258,6 +258,9 @@ pub struct Secret {
     /// Whether it is set by hand (`poclab secrets set NAME`) instead of generated. Default: false.
     #[serde(default)]
     pub given: bool,
+    /// Whether the lab can do without it, as long as nobody has set it: its password is empty then. Only with `given`. Default: false.
+    #[serde(default)]
+    pub optional: bool,
     /// Whether it is an SSH key pair (Ed25519) instead of a login: `{{ secrets.NAME.public }}` is one line, `.private` a file in
     /// OpenSSH's format. Default: false.
     #[serde(default)]

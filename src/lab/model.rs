@@ -103,6 +103,8 @@ pub struct Service {
     pub login: Option<String>,
     /// What `poclab status` asks for; `None` = the url itself, and every answer below 500 is good.
     pub probe: Option<Probe>,
+    /// Whether it is on the internet rather than on the host, and so is not tried.
+    pub outside: bool,
 }
 
 /// A request, without a login, that shows whether a service is there.
@@ -152,6 +154,8 @@ pub struct Node {
     pub handlers: Vec<Handler>,
     /// Indexes into [`Lab::nodes`] of what must be done before (same host and others).
     pub requires: Vec<usize>,
+    /// What people have to give first, in words; nothing else is in the node then.
+    pub not_configured: Option<String>,
 }
 
 /// One resource.

@@ -163,6 +163,10 @@ fn secrets(document: &Document, secrets: &Named<Secret>, sink: &mut Sink) {
             let problem = document.problem(&format!("{at}/ssh_key"), "an SSH key pair has no user and is not set by hand");
             sink.push(problem.suggest("remove `user` and `given`, or `ssh_key`"));
         }
+        if secret.optional && !secret.given {
+            let problem = document.problem(&format!("{at}/optional"), "a secret that is generated is always there");
+            sink.push(problem.suggest("remove `optional`, or add `given: true`"));
+        }
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Work {
     pub checks: Vec<Check>,
     /// Its checks that wait for those of all roles.
     pub late_checks: Vec<Check>,
+    /// What people have to give before any of it can be.
+    pub not_configured: Option<String>,
     ports: Vec<(Port, String, At)>,
 }
 
@@ -67,10 +69,18 @@ pub fn work(resolver: &mut Resolver<'_>, plan: &Plan, vault: &mut dyn Vault, sin
         if let Some(mut node) = resolver.open(&plan.roles[*role], *host, true, &mut common) {
             node.scope.give("certs", &certs[*host]);
             let name = &resolver.members.hosts[*host].0;
-            of_role.on_host(name, |sink| work = resolver.node(&plan.roles[*role], name, &mut node, &secrets, sink));
+            of_role.on_host(name, |sink| {
+                work = match missing(&mut node, sink) {
+                    Some(why) => Work { not_configured: Some(why), ..Work::default() },
+                    None => resolver.node(&plan.roles[*role], name, &mut node, &secrets, sink),
+                };
+            });
         }
         let first = index == 0 || plan.nodes[index - 1].0 != *role;
-        if first && let Some(mut once) = resolver.open(&plan.roles[*role], *host, false, &mut common) {
+        if first
+            && work.not_configured.is_none()
+            && let Some(mut once) = resolver.open(&plan.roles[*role], *host, false, &mut common)
+        {
             checks(resolver, &plan.roles[*role], None, &mut once, &secrets, &mut work, sink);
         }
         all.push(work);
@@ -82,6 +92,18 @@ pub fn work(resolver: &mut Resolver<'_>, plan: &Plan, vault: &mut dyn Vault, sin
     }
     twice(resolver, plan, &all, sink);
     all
+}
+
+/// What a role lacks on a host that only people can give; the first such thing.
+fn missing(node: &mut Open<'_>, sink: &mut Sink) -> Option<String> {
+    node.role.configured.iter().enumerate().find_map(|(index, condition)| {
+        let at = |field: &str| At::new(&node.file.document, format!("/configured/{index}/{field}"));
+        match entry::holds_when(Some(&condition.when), &at("when"), &mut node.scope, sink) {
+            Some(false) => node.scope.string(&at("missing"), &condition.missing, sink),
+            // What cannot be evaluated is a problem that ends the run.
+            Some(true) | None => None,
+        }
+    })
 }
 
 impl<'a> Resolver<'a> {
@@ -182,7 +204,14 @@ impl<'a> Resolver<'a> {
                 let path = service.probe.as_ref().map(|probe| (field("probe/path", &probe.path, sink), probe.status));
                 let probe = path.and_then(|(path, status)| Some(Probe { path: path?, status }));
                 if let (Some(name), Some(url)) = (name, url) {
-                    work.services.push(Service { name, host: host.to_owned(), url, login: login.flatten(), probe });
+                    work.services.push(Service {
+                        name,
+                        host: host.to_owned(),
+                        url,
+                        login: login.flatten(),
+                        probe,
+                        outside: service.outside,
+                    });
                 }
             });
         }

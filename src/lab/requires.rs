@@ -70,6 +70,7 @@ pub(super) fn nodes(
             resources: std::mem::take(&mut work[node].resources),
             handlers: std::mem::take(&mut work[node].handlers),
             requires: Vec::new(),
+            not_configured: work[node].not_configured.take(),
         };
         (resolved, requires[node].iter().filter_map(|other| place.get(other).copied()).collect())
     });

@@ -20,6 +20,10 @@ pub struct Role {
     /// Roles that are done before on whatever hosts have them.
     #[serde(default)]
     pub requires_elsewhere: Vec<String>,
+    /// What it cannot do without and only people can give: a key, the acceptance of a licence. As long as one of these is missing,
+    /// the role is "not configured" on that host: nothing of it is done, nothing is proven, and every command says so.
+    #[serde(default)]
+    pub configured: Vec<Precondition>,
     /// Variables with their defaults; everything pinned is one of these. The inventory may override each.
     #[serde(default)]
     pub defaults: Vars,
@@ -47,6 +51,16 @@ pub struct Role {
     /// End-to-end proofs.
     #[serde(default)]
     pub checks: Vec<CheckEntry>,
+}
+
+/// What a role cannot do without.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Precondition {
+    /// Whether it is there: one `{{ expression }}`, evaluated before any connection.
+    pub when: Condition,
+    /// What is missing otherwise and how to give it, e.g. `no API key: poclab secrets set datadog_api_key`.
+    pub missing: String,
 }
 
 /// Defaults by the host's `os`.
@@ -116,6 +130,9 @@ pub struct Service {
     /// What `poclab status` asks for. Default: the url itself, and every answer below 500 is good.
     #[serde(default)]
     pub probe: Option<Probe>,
+    /// Whether it is on the internet rather than on the host: `poclab status` shows the link and does not try it. Default: false.
+    #[serde(default)]
+    pub outside: bool,
     /// Only if this is true: one `{{ expression }}`.
     #[serde(default)]
     pub when: Option<Condition>,

@@ -102,6 +102,8 @@ pub fn secrets(declared: &BTreeMap<String, (Declared, At)>, vault: &mut dyn Vaul
                     secrets.variable.insert(name.clone(), json!({"user": user, "password": value.expose()}));
                     secrets.values.push((name.clone(), value));
                 }
+                // Whoever uses it says what is missing without it.
+                None if declared.optional => secrets.stand_in(name, &user),
                 None => {
                     sink.push(
                         at.problem(format!("secret `{name}` ({}) is not set", declared.what))
@@ -154,7 +156,10 @@ pub fn declarations(project: &Project, inventory: &Inventory, roles: &[String], 
         for (name, secret) in secrets.iter() {
             let at = At::new(document, super::document::join("/secrets", name));
             match declared.get(name) {
-                Some((known, first)) if (&known.user, known.given, known.ssh_key) != (&secret.user, secret.given, secret.ssh_key) => {
+                Some((known, first))
+                    if (&known.user, known.given, known.optional, known.ssh_key)
+                        != (&secret.user, secret.given, secret.optional, secret.ssh_key) =>
+                {
                     let place = first.document.origin(&first.pointer);
                     sink.push(
                         at.problem(format!("secret `{name}` is declared differently in {place}"))

@@ -85,8 +85,10 @@ impl Board {
             | Event::ResourceSkipped { .. }
             | Event::ResourceUnknown { .. }
             | Event::RoleNotReached { .. }
+            | Event::RoleNotConfigured { .. }
             | Event::Command { .. }
             | Event::CheckResult { .. }
+            | Event::LastData { .. }
             | Event::Note { .. } => {}
         }
     }

@@ -97,6 +97,9 @@ impl Sink for Junit {
                 self.case("roles", role, &format!("{role} on {host}"), status, None);
             }
             Event::RoleNotReached { host, role, because } => self.case("roles", role, &format!("{role} on {host}"), skipped(because), None),
+            Event::RoleNotConfigured { host, role, why } => {
+                self.case("roles", role, &format!("{role} on {host}"), skipped(&format!("not configured: {why}")), None);
+            }
             Event::ResourceUnknown { host, role, resource, why, deferred: false } => {
                 self.case("roles", role, &format!("{resource} on {host} can be looked at"), bad(NonSuccessKind::Error, why, ""), None);
             }
@@ -136,6 +139,7 @@ impl Sink for Junit {
             | Event::Command { .. }
             | Event::ChecksStarted { .. }
             | Event::CheckProgress { .. }
+            | Event::LastData { .. }
             | Event::Note { .. } => {}
         }
     }

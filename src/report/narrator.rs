@@ -39,6 +39,8 @@ pub(super) struct Narrator {
     /// `role on host`, and why.
     pub failed_roles: Vec<(String, String)>,
     pub not_reached: Vec<(String, String)>,
+    /// Roles that lack something which people must give, with what it is, and the hosts.
+    pub not_configured: BTreeMap<(String, String), Vec<String>>,
 }
 
 impl Narrator {
@@ -54,6 +56,7 @@ impl Narrator {
             skipped_resources: BTreeMap::new(),
             failed_roles: Vec::new(),
             not_reached: Vec::new(),
+            not_configured: BTreeMap::new(),
         }
     }
 
@@ -121,6 +124,10 @@ impl Narrator {
                 self.not_reached.push((format!("{role} on {host}"), because.clone()));
                 Line::about(&at(host, role), Tone::Warn, &format!("not reached: {because}"))
             }
+            Event::RoleNotConfigured { host, role, why } => {
+                self.not_configured.entry((role.clone(), why.clone())).or_default().push(host.clone());
+                Line::about(&at(host, role), Tone::Warn, &format!("not configured: {why}"))
+            }
             Event::Command { host, script } => {
                 let mut lines = Line::about(host, Tone::Dim, "runs:");
                 lines.extend(script.lines().map(|line| Line::quote(Tone::Dim, line)));
@@ -134,6 +141,10 @@ impl Narrator {
             }
             Event::CheckProgress { .. } => Vec::new(),
             Event::CheckResult { check, role: _, title, status, control, detail } => self.result(check, title, *status, *control, detail),
+            Event::LastData { source, host, last } if plain => {
+                Line::about(host, Tone::Dim, &format!("{source}: last data {}", last.as_deref().unwrap_or("not lately")))
+            }
+            Event::LastData { .. } => Vec::new(),
             Event::CheckDone { check, role: _, seconds } => self.check_done(check, *seconds),
             Event::Note { text } => Line::bare(Tone::Warn, &format!("note: {text}")),
             Event::RunDone(done) => summary::lines(done, self),

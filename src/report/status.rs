@@ -41,6 +41,14 @@ fn write(page: &mut Page, report: &StatusReport, now: OffsetDateTime) {
         page.line(Tone::Title, "links");
         report.links.iter().for_each(|link| write_link(page, link, now));
     }
+    if !report.last_data.is_empty() {
+        page.gap();
+        page.line(Tone::Title, "last data");
+        for data in &report.last_data {
+            let about = if data.host.is_empty() { data.source.clone() } else { format!("{} of {}", data.source, data.host) };
+            page.line(if data.at.is_some() { Tone::Plain } else { Tone::Bad }, &format!("  {about}: {}", data.says));
+        }
+    }
     page.gap();
     if ends(report).any(|end| until(end, now).0 != Tone::Plain) {
         let days = RENEW_DAYS;
@@ -115,6 +123,9 @@ fn write_host(page: &mut Page, host: &HostStatus, now: OffsetDateTime) {
 }
 
 fn role(role: &RoleStatus) -> (Tone, String) {
+    if role.not_configured.is_some() {
+        return (Tone::Warn, format!("{} NOT CONFIGURED", role.role));
+    }
     let mut words = Vec::new();
     let mut add = |number: usize, what: &str| {
         if number > 0 {
@@ -150,6 +161,8 @@ fn write_findings(page: &mut Page, host: &HostStatus) {
     let pending = host.roles.iter().flat_map(|role| &role.pending);
     page.lines("to be done", &pending.map(|name| (Tone::Bad, format!("{name} (left by a run that did not finish)"))).collect::<Vec<_>>());
     page.lines("skipped", &of(|role| &role.skipped, Tone::Warn));
+    let lacking = host.roles.iter().filter_map(|role| Some((Tone::Warn, format!("{}: {}", role.role, role.not_configured.as_ref()?))));
+    page.lines("not configured", &lacking.collect::<Vec<_>>());
 }
 
 /// One line per certificate, however many files it is in; the first to end comes first.

@@ -1,7 +1,7 @@
 //! What `poclab status` looks like.
 
 use super::*;
-use crate::engine::{LastChecks, LockStatus};
+use crate::engine::{LastChecks, LastData, LockStatus};
 use time::macros::datetime;
 
 const NOW: OffsetDateTime = datetime!(2026-11-21 11:00:00 UTC);
@@ -60,6 +60,11 @@ fn report() -> StatusReport {
                 ..role_named("docker")
             },
             role_named("registry"),
+            RoleStatus {
+                resources: 0,
+                not_configured: Some("no Datadog API key: `poclab secrets set datadog_api_key`".to_owned()),
+                ..role_named("datadog")
+            },
         ],
         details: vec![
             package("docker-ce", "26.1.4-1.el7"),
@@ -98,6 +103,15 @@ fn report() -> StatusReport {
         links: vec![
             link("registry (push and pull)", Reached::Yes, "answers 401 as it should", Some("2026-12-10T00:00:00Z")),
             link("registry (pull only)", Reached::No, "no answer: connection refused (tried 192.168.56.13:5443 from this machine)", None),
+        ],
+        last_data: vec![
+            LastData {
+                source: "Datadog".to_owned(),
+                host: "registry".to_owned(),
+                at: Some("2026-11-21T10:59:52Z".to_owned()),
+                says: "2026-11-21T10:59:52Z".to_owned(),
+            },
+            LastData { source: "Datadog".to_owned(), host: "app".to_owned(), at: None, says: "none lately".to_owned() },
         ],
         checks: Some(LastChecks { passed: true, at: "2026-11-20T10:00:00Z".to_owned(), same: true }),
         stand_ins: vec!["docker-ce: Debian's docker.io 20.10.24".to_owned()],

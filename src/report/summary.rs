@@ -1,5 +1,7 @@
 //! The end of a run, told so that it answers: is it fine, and where do I click?
 
+use std::collections::BTreeSet;
+
 use super::line::{Line, MANY_HOSTS, Tone, count, duration, names};
 use super::narrator::{Narrator, word};
 use crate::engine::{HostSummary, RoleTime, RunKind, Summary};
@@ -139,6 +141,9 @@ fn left_out(told: &Narrator, lines: &mut Vec<Line>) {
     for (what, why) in &told.not_reached {
         lines.extend(Line::bare(Tone::Warn, &format!("not reached: role {what}: {why}")));
     }
+    for ((role, why), hosts) in &told.not_configured {
+        lines.extend(Line::bare(Tone::Warn, &format!("not configured: role {role} on {}: {why}", names(hosts))));
+    }
     for (what, why) in &told.failed {
         lines.extend(Line::bare(Tone::Bad, &format!("failed: check {what}: {why}")));
     }
@@ -192,6 +197,12 @@ pub(super) fn verdict(done: &Summary, told: &Narrator) -> Vec<Line> {
         Some(checks) => format!("; {} passed", count(checks.passed, "check result")),
         None => String::new(),
     };
+    let roles: BTreeSet<&str> = told.not_configured.keys().map(|(role, _)| role.as_str()).collect();
+    let lacking = if roles.is_empty() {
+        String::new()
+    } else {
+        format!("; NOT configured, and so neither set up nor proven: {}", roles.into_iter().collect::<Vec<_>>().join(", "))
+    };
     let (tone, text) = match (done.exit, told.kind) {
         (0, RunKind::Verify) => match done.checks {
             // A verification that looked at nothing proves nothing.
@@ -241,5 +252,5 @@ pub(super) fn verdict(done: &Summary, told: &Narrator) -> Vec<Line> {
             (Tone::Bad, format!("NOT fine: {what}"))
         }
     };
-    Line::bare(tone, &text)
+    Line::bare(tone, &if done.exit == 0 { text + &lacking } else { text })
 }

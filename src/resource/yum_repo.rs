@@ -23,6 +23,9 @@ pub struct Spec {
     /// Must be true (the default): there is no way to install packages that are not signed.
     #[serde(default = "yes")]
     pub gpgcheck: bool,
+    /// Whether the repository's own index must be signed, too, by one of these keys. Not every vendor signs it. Default: false.
+    #[serde(default)]
+    pub repo_gpgcheck: bool,
     /// Address of the public key, or of several. Best a file:// on the host.
     #[serde(default)]
     pub gpgkey: OneOrMore,
@@ -85,6 +88,9 @@ impl Spec {
         // Further values of one option go on lines of their own that begin with a space.
         let _ = writeln!(s, "baseurl={}", self.baseurl.all().join("\n  "));
         let _ = writeln!(s, "enabled={}\ngpgcheck=1\ngpgkey={}", u8::from(self.enabled), self.gpgkey.all().join("\n  "));
+        if self.repo_gpgcheck {
+            s.push_str("repo_gpgcheck=1\n");
+        }
         if !self.includepkgs.is_empty() {
             let _ = writeln!(s, "includepkgs={}", self.includepkgs.join(" "));
         }
@@ -197,6 +203,14 @@ mod tests {
             "# Written by poclab; changes are reverted.\n[poclab-extras79]\nname=CentOS 7.9 extras\nbaseurl=http://a/7.9/\n  http://b/7.9/\n\
              enabled=1\ngpgcheck=1\ngpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-CentOS-7\nincludepkgs=container-selinux* slirp4netns\n"
         );
+    }
+
+    #[test]
+    fn a_signed_index_is_checked_where_it_is_wanted() {
+        let repo = |signed: bool| {
+            spec(serde_json::json!({"id": "x", "baseurl": "https://a/", "gpgkey": "https://a/key", "repo_gpgcheck": signed})).text()
+        };
+        assert!(repo(true).contains("gpgcheck=1\ngpgkey=https://a/key\nrepo_gpgcheck=1\n") && !repo(false).contains("repo_gpgcheck"));
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod interrupt;
 mod kill;
 mod locks;
 mod mirror;
+mod not_configured;
 mod report;
 mod runs;
 mod secrecy;

@@ -83,7 +83,7 @@ pub fn resource(kind: &str, spec: serde_json::Value, notify: &[&str]) -> Resourc
 /// A node with handlers that are shell commands.
 pub fn node(host: usize, role: &str, requires: &[usize], resources: Vec<Resource>, handlers: &[(&str, &str)]) -> Node {
     let handlers = handlers.iter().map(|(name, run)| Handler { name: (*name).to_owned(), action: HandlerAction::Run((*run).to_owned()) });
-    Node { host, role: role.to_owned(), resources, handlers: handlers.collect(), requires: requires.to_vec() }
+    Node { host, role: role.to_owned(), resources, handlers: handlers.collect(), requires: requires.to_vec(), not_configured: None }
 }
 
 /// A lab of these hosts and nodes.

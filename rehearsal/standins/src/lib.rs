@@ -6,5 +6,7 @@
 #![recursion_limit = "256"]
 
 pub mod common;
+pub mod datadog;
 pub mod gitlab;
 pub mod jenkins;
+pub mod splunk;

@@ -79,6 +79,8 @@ fn role(role: &RoleTime) -> Role {
         "changed" => ("good", format!("{} changed{took}", role.changed)),
         "would change" => ("due", format!("{} would change", role.changed)),
         "failed" => ("bad", format!("FAILED{}", took.replacen(" in", " after", 1))),
+        // Neither good nor bad: the summary says what is missing.
+        "not configured" => ("due", "not configured".to_owned()),
         other => ("bad", other.to_owned()),
     };
     Role { name: role.role.clone(), state, class }

@@ -125,6 +125,7 @@ fn context(run: &Run, record: &str) -> Context {
     context.insert("hosts", &hosts);
     context.insert("failures", &failures(run));
     context.insert("services", &hosts::services(run));
+    context.insert("arrivals", &run.arrivals);
     context.insert("topology", &topology::draw(&run.scope));
     context.insert("flows", &topology::rows(&run.scope));
     context.insert("most_hosts", &topology::MOST_HOSTS);

@@ -30,6 +30,8 @@ pub struct Run {
     /// Could not be looked at, and was not later either.
     pub unknown: Vec<Left>,
     pub checks: Vec<Check>,
+    /// Who collects, of which host, and the last moment.
+    pub arrivals: Vec<(String, String, Option<String>)>,
     pub notes: Vec<String>,
     /// `host: what is wrong with it`
     pub warnings: Vec<String>,
@@ -142,6 +144,7 @@ impl Run {
             skipped: Vec::new(),
             unknown: Vec::new(),
             checks: Vec::new(),
+            arrivals: Vec::new(),
             notes: Vec::new(),
             warnings: Vec::new(),
             told: Narrator::new(View::Live),
@@ -235,6 +238,7 @@ impl Run {
                 });
                 self.close("", Work::Check, now, how);
             }
+            Event::LastData { source, host, last } => self.arrivals.push((source.clone(), host.clone(), last.clone())),
             Event::HostWarning { host, warning } => self.warnings.push(format!("{host}: {warning}")),
             Event::Note { text } => self.notes.push(text.clone()),
             Event::RunDone(done) => self.done = Some((**done).clone()),
@@ -244,6 +248,7 @@ impl Run {
             | Event::StepDone { .. }
             | Event::HandlerDone { .. }
             | Event::RoleNotReached { .. }
+            | Event::RoleNotConfigured { .. }
             | Event::Command { .. }
             | Event::ChecksStarted { .. }
             | Event::CheckProgress { .. } => {}

@@ -113,6 +113,8 @@ fn against(run: &Run, done: &Summary, points: &mut Vec<Point>) {
 
 /// What was not looked at, or holds only with a reservation.
 fn not_proven(run: &Run, done: &Summary, points: &mut Vec<Point>) {
+    let lacking = &run.told.not_configured;
+    let told_lacking: Vec<String> = lacking.iter().map(|((role, why), hosts)| format!("{role} on {}: {why}", hosts.join(", "))).collect();
     let mut reserve = |what: &str, why: &str, list: Vec<String>| points.push(point(Tone::Reservation, what, why, list));
     let rehearsing: Vec<String> = hosts::all(run).into_iter().filter(|host| host.rehearsal).map(|host| host.name).collect();
     if !rehearsing.is_empty() {
@@ -151,6 +153,10 @@ fn not_proven(run: &Run, done: &Summary, points: &mut Vec<Point>) {
     if !run.told.skipped.is_empty() {
         let list = grouped(run.told.skipped.iter().map(|(what, why)| (what.clone(), why.clone())));
         reserve(&format!("{} skipped and not proven", count(run.told.skipped.len(), "check result")), "", list);
+    }
+    if !told_lacking.is_empty() {
+        let why = "Nothing of them was set up or proven until somebody gives what they lack.";
+        reserve(&format!("{} not configured", count(told_lacking.len(), "role")), why, told_lacking);
     }
     if !run.unknown.is_empty() {
         let list = grouped(run.unknown.iter().map(|left| (format!("{} on {}", left.resource, left.host), left.why.clone())));

@@ -31,6 +31,10 @@ impl Spec {
 
     fn found(&self, path: &str, body: &[u8]) -> Result<Vec<Map<String, Value>>, String> {
         let value: Value = serde_json::from_slice(body).map_err(|why| format!("GET {path} was not answered with JSON: {why}"))?;
+        let value = match &self.list_field {
+            Some(field) => value.get(field).cloned().ok_or_else(|| format!("GET {path} was answered without the field {field}"))?,
+            None => value,
+        };
         match (value, self.list.is_some()) {
             (Value::Object(object), false) => Ok(vec![object]),
             (Value::Array(items), true) => {

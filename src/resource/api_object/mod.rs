@@ -33,6 +33,9 @@ pub struct Spec {
     /// there is none: narrow the path then.
     #[serde(default)]
     pub list: Option<String>,
+    /// With `list`: the field of the answer that has the list, e.g. `dashboards` for `{"dashboards": […]}`. Default: the answer is the list.
+    #[serde(default)]
+    pub list_field: Option<String>,
     /// With `list`: fields that tell it from the others, e.g. `{url: "https://…"}`. More than one such object is drift.
     #[serde(default, rename = "match")]
     pub matching: Map<String, Value>,
@@ -73,9 +76,21 @@ pub struct Api {
     /// Headers of every request. Secret.
     #[serde(default)]
     pub headers: BTreeMap<String, Content>,
+    /// Whether the API takes forms (`application/x-www-form-urlencoded`) instead of JSON; it answers with JSON all the same. Default: false.
+    #[serde(default)]
+    pub form: bool,
+    /// What every request goes through, e.g. `http://proxy.example:3128`. Default, and when empty: nothing.
+    #[serde(default)]
+    pub proxy: Option<String>,
     /// A path on the host that exists once the product is installed. Until then nothing is asked, and the object is not there.
     #[serde(default)]
     pub installed: Option<String>,
+}
+
+impl Api {
+    fn proxy(&self) -> Option<&String> {
+        self.proxy.as_ref().filter(|proxy| !proxy.is_empty())
+    }
 }
 
 /// How an object is created.
@@ -201,6 +216,14 @@ impl Kind for Spec {
         );
         wrong(self.read.is_some() == self.list.is_some(), "exactly one of read and list must be given");
         wrong(self.list.is_some() == self.matching.is_empty(), "match goes with list: the fields that tell the object from the others");
+        wrong(self.list_field.is_some() && self.list.is_none(), "list_field goes with list");
+        let numbers = self.create.as_ref().is_some_and(|create| !create.numbers.is_empty());
+        wrong(self.api.form && numbers, "an API that takes forms cannot be given create.numbers");
+        let proxy = self.api.proxy();
+        wrong(
+            proxy.is_some_and(|proxy| !(proxy.starts_with("http://") || proxy.starts_with("https://")) || !plain(proxy)),
+            "api.proxy must be an http:// or https:// address",
+        );
         let gone = self.state == Presence::Absent;
         wrong(gone && self.delete.is_none(), "state is absent, but there is no delete");
         wrong(!gone && self.want.is_empty() && self.write_only.is_empty() && self.create.is_none(), "nothing is wanted of it");

@@ -62,6 +62,9 @@ fn curl_quote(value: &str) -> String {
 /// What every request has in common. Holds secrets: it travels on stdin.
 fn config(api: &Api) -> String {
     let mut text = format!("silent\nshow-error\ngloboff\nconnect-timeout = {}\nmax-time = {}\n", SECONDS.0, SECONDS.1);
+    if let Some(proxy) = api.proxy() {
+        let _ = writeln!(text, "proxy = {}", curl_quote(proxy));
+    }
     if let Some(ca) = &api.ca {
         let _ = writeln!(text, "cacert = {}", curl_quote(ca));
     }
@@ -171,6 +174,15 @@ pub(super) fn read(mut bytes: &[u8]) -> Result<Answers, String> {
     Ok(answers)
 }
 
+/// The fields as a form.
+fn form(fields: &Map<String, Value>) -> String {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let pair = |(field, value): (&String, &Value)| {
+        format!("{}={}", utf8_percent_encode(field, SEGMENT), utf8_percent_encode(&text(value), SEGMENT))
+    };
+    fields.iter().map(pair).collect::<Vec<_>>().join("&")
+}
+
 /// A script of requests and what it reads from stdin.
 struct Requests<'a> {
     spec: &'a Spec,
@@ -182,12 +194,13 @@ impl<'a> Requests<'a> {
     fn new(spec: &'a Spec) -> Self {
         let patience = spec.patience;
         let url = quote(&spec.api.url);
+        let kind = if spec.api.form { "application/x-www-form-urlencoded" } else { "application/json" };
         let mut requests = Self { spec, script: String::from("set -e\numask 077\n"), stdin: Vec::new() };
         let _ = write!(
             requests.script,
             "poclab_t=$(mktemp -d {TEMPORARY})\ntrap 'rm -rf \"$poclab_t\"' EXIT\ntrap 'exit 1' HUP INT TERM PIPE\n{FIELDS}\
              poclab_call() {{\n  poclab_m=$1 poclab_p=$2 poclab_b=$3\n  poclab_until=$(($(date +%s) + {patience}))\n  while :; do\n    \
-             set --\n    [ -z \"$poclab_b\" ] || set -- -H 'Content-Type: application/json' --data-binary \"@$poclab_t/$poclab_b\"\n    \
+             set --\n    [ -z \"$poclab_b\" ] || set -- -H 'Content-Type: {kind}' --data-binary \"@$poclab_t/$poclab_b\"\n    \
              poclab_s=$(curl -q -K \"$poclab_t/config\" -X \"$poclab_m\" \"$@\" -o \"$poclab_t/answer\" -w '%{{http_code}}' {url}\"$poclab_p\" 2>\"$poclab_t/err\") || poclab_s=000\n    \
              case $poclab_s in 2??) return 0 ;; esac\n    \
              [ \"$(date +%s)\" -lt \"$poclab_until\" ] || break\n    sleep 2\n  done\n  \
@@ -208,7 +221,8 @@ impl<'a> Requests<'a> {
     fn body(&mut self, given: Option<&Map<String, Value>>) {
         let mut body = given.unwrap_or(&self.spec.want).clone();
         body.extend(self.spec.write_only.iter().map(|(field, value)| (field.clone(), Value::String(value.0.clone()))));
-        self.take("body", &Value::Object(body).to_string());
+        let text = if self.spec.api.form { form(&body) } else { Value::Object(body).to_string() };
+        self.take("body", &text);
     }
 
     fn create(&mut self) {

@@ -1,0 +1,250 @@
+//! Datadog and Splunk on container hosts: what arrives, each fault reported as exactly that, nothing lost, not configured. Both products
+//! are the rehearsal's stand-ins; hosts, Docker, the journal, TLS and the files are real.
+//!
+//! Run by `make lab-test`. The stages share one lab and run in order.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests may panic")]
+
+#[path = "support/container_lab.rs"]
+mod container_lab;
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use container_lab::{HOSTS, Project, changes, of_kind, set};
+use serde_json::Value;
+
+const GROUPS: [&str; 4] = ["datadog", "datadog-intake", "splunk-server", "splunk-forwarder"];
+const CHECKS: [&str; 6] = ["--check", "datadog", "--check", "splunk", "--check", "splunk_outage"];
+
+#[test]
+#[ignore = "needs docker and minutes: make lab-test"]
+fn what_hosts_measure_and_print_arrives() {
+    let lab = Project::with("watch6", "10.99", &GROUPS);
+    let started = Instant::now();
+    let stage = |name: &str| eprintln!("=== {name} ({:.0} s)", started.elapsed().as_secs_f64());
+    // Minutes of waiting for what is wrong on purpose would be no test.
+    lab.edit_inventory("vars:\n", "vars:\n  datadog_patience: 20\n  splunk_patience: 20\n");
+    assert!(lab.poclab(&["rehearse", "up"]).status.success());
+
+    stage("from bare hosts");
+    from_nothing(&lab);
+    stage("a second run");
+    a_second_run_changes_nothing_in_one_exec(&lab);
+    stage("status");
+    status_says_when_the_last_data_came(&lab);
+    stage("Datadog's objects");
+    what_people_look_at_is_kept_and_removable(&lab);
+    stage("Datadog's faults");
+    faults_of_datadog(&lab);
+    stage("Splunk's faults");
+    faults_of_splunk(&lab);
+    stage("not configured");
+    without_a_key_it_is_not_configured(&lab);
+    stage("done");
+}
+
+fn run(lab: &Project, what: &str) -> (i32, Vec<Value>) {
+    let (exit, events) = lab.events(&if what == "plan" { vec![what] } else { [&[what], &CHECKS[..]].concat() });
+    let bad: Vec<_> = events.iter().filter(|e| e["event"] == "role_failed" || e["event"] == "host_failed").collect();
+    assert!(bad.is_empty(), "{bad:#?}");
+    (exit, events)
+}
+
+/// Titles of the results with this status.
+fn titles(events: &[Value], status: &str) -> BTreeSet<String> {
+    let results = of_kind(events, "check_result");
+    results.iter().filter(|event| event["status"] == status).map(|event| event["title"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What went wrong, as text.
+fn failures(events: &[Value]) -> Vec<String> {
+    let results = of_kind(events, "check_result");
+    let failed = results.iter().filter(|event| event["status"] == "failed");
+    failed.map(|event| format!("{}: {}", event["title"].as_str().unwrap(), event["detail"].as_str().unwrap())).collect()
+}
+
+/// One check fails, and says exactly this.
+fn fails_with(lab: &Project, check: &str, want: &[&str]) {
+    let (exit, events) = lab.events(&["verify", "--check", check]);
+    let told = failures(&events);
+    assert_eq!(exit, 3, "{told:#?}");
+    assert_eq!(told.len(), want.len(), "{told:#?}");
+    for want in want {
+        assert!(told.iter().any(|told| told.contains(want)), "{want}: {told:#?}");
+    }
+}
+
+fn passes(lab: &Project, check: &str) {
+    let (exit, events) = lab.events(&["verify", "--check", check]);
+    assert_eq!((exit, failures(&events)), (0, Vec::new()));
+}
+
+fn from_nothing(lab: &Project) {
+    let (exit, events) = run(lab, "bootstrap");
+    assert_eq!((exit, failures(&events)), (0, Vec::new()));
+    let passed = titles(&events, "passed");
+    for host in HOSTS {
+        assert!(passed.contains(&format!("metrics of {host} arrive")), "{passed:#?}");
+    }
+    for host in ["deploy", "app", "registry"] {
+        let lines = [
+            format!("metrics of Docker on {host} arrive"),
+            format!("a line of a container on {host} is found"),
+            format!("a line of the journal of {host} is found"),
+        ];
+        assert!(lines.iter().all(|line| passed.contains(line)), "{host}: {passed:#?}");
+    }
+    // Nothing is deployed in this lab: said, and no success.
+    assert_eq!(titles(&events, "skipped").len(), 3, "{:#?}", titles(&events, "skipped"));
+
+    // Now something is, as compose would have it.
+    lab.on(
+        "app",
+        "docker run -d --name student_list-api-1 --label com.docker.compose.project=student_list --restart always \
+         $(docker images -q --filter reference=busybox | head -n 1) sh -c 'while :; do sleep 1; done'",
+    );
+}
+
+fn a_second_run_changes_nothing_in_one_exec(lab: &Project) {
+    let before: Vec<_> = HOSTS.iter().map(|host| lab.sessions(host)).collect();
+    let (exit, events) = run(lab, "plan");
+    assert_eq!((exit, changes(&events)), (0, BTreeSet::new()));
+    let after: Vec<_> = HOSTS.iter().map(|host| lab.sessions(host)).collect();
+    for (before, after) in before.iter().zip(after) {
+        assert_eq!((before.0 + 1, before.1 + 1), after, "one connection with one exec");
+    }
+    let secrets = lab.on("deploy", "grep ^api_key /etc/datadog-agent/datadog.yaml | cut -d'\"' -f2; ls -l /etc/datadog-agent/datadog.yaml");
+    let (key, mode) = secrets.split_once('\n').unwrap();
+    assert!(mode.starts_with("-rw-r----- 1 dd-agent dd-agent"), "{mode}");
+    let shown = lab.on("deploy", "ps axww; docker inspect datadog-intake; journalctl --no-pager -q -u datadog-agent");
+    assert!(key.len() >= 12 && !shown.contains(key), "the key shows");
+}
+
+fn status_says_when_the_last_data_came(lab: &Project) {
+    let output = lab.poclab(&["status", "--format", "json"]);
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let known: BTreeSet<String> = status["last_data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|data| data["at"].is_string())
+        .map(|data| format!("{} {}", data["source"].as_str().unwrap(), data["host"].as_str().unwrap()))
+        .collect();
+    let want = ["Datadog deploy", "Datadog app", "Datadog registry", "Datadog gitlab", "Splunk deploy", "Splunk app", "Splunk registry"];
+    assert_eq!(known, set(&want), "{status:#}");
+    let links: Vec<&Value> =
+        status["links"].as_array().unwrap().iter().filter(|link| link["name"].as_str().unwrap().contains("Splunk")).collect();
+    assert!(links.len() == 2 && links.iter().all(|link| link["reached"] == "yes"), "{links:#?}");
+}
+
+fn what_people_look_at_is_kept_and_removable(lab: &Project) {
+    // By hand, past poclab: a monitor is changed, a saved search is deleted.
+    let api = "k=$(grep ^api_key /etc/datadog-agent/datadog.yaml | cut -d'\"' -f2); a=$(sed 's/.*\"app\": \\[\"\\([^\"]*\\).*/\\1/' /srv/datadog-intake/config/keys.json); \
+               u=https://deploy.lab.example:8443/api/v1; c() { curl -fsS -H \"DD-API-KEY: $k\" -H \"DD-APPLICATION-KEY: $a\" \"$@\"; }";
+    lab.on("deploy", &format!("{api}; c -X PUT -H 'Content-Type: application/json' -d '{{\"query\": \"none\"}}' $u/monitor/1"));
+    let password = String::from_utf8(lab.poclab_quietly(&["secrets", "show", "splunk_admin", "--field", "password"]).stdout).unwrap();
+    let splunk = format!("curl -fsS -u admin:{} https://registry.lab.example:8089/servicesNS/nobody/search", password.trim());
+    lab.on("registry", &format!("{splunk}/saved/searches/lab%20errors -X DELETE"));
+    let (exit, events) = run(lab, "plan");
+    let want = ["deploy: api_object Datadog monitor poclab watch6: a host is silent", "registry: api_object Splunk search lab errors"];
+    assert_eq!((exit, changes(&events)), (2, set(&want)));
+    assert_eq!(run(lab, "bootstrap").0, 0);
+    assert_eq!(run(lab, "plan").0, 0);
+
+    // Taken away again, and back.
+    let old = lab.edit_inventory("vars:\n", "vars:\n  datadog_views: false\n  splunk_views: false\n");
+    assert_eq!(run(lab, "bootstrap").0, 0);
+    assert_eq!(lab.on("deploy", &format!("{api}; c \"$u/monitor?name=poclab\"")).trim(), "[]");
+    lab.on("registry", &format!("! {splunk}/data/ui/views/poclab"));
+    assert_eq!(run(lab, "plan").0, 0);
+    std::fs::write(lab.inventory(), old).unwrap();
+    assert_eq!(run(lab, "bootstrap").0, 0);
+}
+
+fn faults_of_datadog(lab: &Project) {
+    lab.on("app", "systemctl stop datadog-agent");
+    // What it sent is fresh for two minutes: at first only the agent itself is missed.
+    fails_with(lab, "datadog", &["the agent of app is healthy: the unit datadog-agent is inactive"]);
+    let (exit, events) = run(lab, "plan");
+    assert_eq!((exit, changes(&events)), (2, set(&["app: service datadog-agent"])));
+    assert_eq!(run(lab, "bootstrap").0, 0);
+
+    lab.on("deploy", "cp /srv/datadog-intake/config/keys.json /tmp/keys.json && sed -i 's/\"api\": \\[[^]]*\\]/\"api\": [\"other\"]/' /srv/datadog-intake/config/keys.json && sleep 8");
+    let (exit, events) = lab.events(&["verify", "--check", "datadog"]);
+    let told = failures(&events);
+    assert_eq!(exit, 3);
+    assert!(told.iter().any(|line| line.starts_with("Datadog takes the lab's API key: 403: the key is wrong or was revoked")), "{told:#?}");
+    let unhealthy = told.iter().filter(|line| line.contains("is healthy") && line.contains("API Key invalid")).count();
+    assert_eq!(unhealthy, 4, "every agent says so: {told:#?}");
+    lab.on("deploy", "cat /tmp/keys.json >/srv/datadog-intake/config/keys.json && sleep 8");
+    passes(lab, "datadog");
+}
+
+fn faults_of_splunk(lab: &Project) {
+    // With an application that prints, through an outage: nothing is lost (the check proves it, with its control).
+    let (exit, events) = lab.events(&["verify", "--check", "splunk", "--check", "splunk_outage"]);
+    assert_eq!((exit, failures(&events)), (0, Vec::new()));
+    let passed = titles(&events, "passed");
+    for line in [
+        "a line of the application's container student_list-api-1 on app is found",
+        "student_list-api-1 on app goes on without Splunk",
+        "what student_list-api-1 on app printed meanwhile arrives",
+        "Splunk was really away",
+    ] {
+        assert!(passed.contains(line), "{line}: {passed:#?}");
+    }
+
+    lab.on("app", "rm /etc/systemd/system/SplunkForwarder.service.d/poclab.conf && systemctl daemon-reload && systemctl restart SplunkForwarder && sleep 3");
+    let (exit, events) = lab.events(&["verify", "--check", "splunk"]);
+    let told = failures(&events);
+    assert_eq!(exit, 3);
+    assert!(
+        told.iter().any(|line| line.contains("the forwarder of app runs")
+            && line.contains("may not read the logs of containers")
+            && line.contains("Permission denied")),
+        "{told:#?}"
+    );
+    assert!(
+        told.iter().any(|line| line.contains("a line of a container on app is found"))
+            && !told.iter().any(|line| line.contains("on deploy")),
+        "{told:#?}"
+    );
+    let (exit, events) = run(lab, "plan");
+    assert_eq!((exit, changes(&events)), (2, set(&["app: file /etc/systemd/system/SplunkForwarder.service.d/poclab.conf"])));
+    assert_eq!(run(lab, "bootstrap").0, 0);
+    passes(lab, "splunk");
+
+    // No room on the disk: what comes meanwhile waits at the forwarders.
+    let old = lab.edit_inventory("vars:\n", "vars:\n  splunk_min_free_mb: 999999999\n");
+    let (_, events) = run(lab, "bootstrap");
+    let told = failures(&events);
+    assert!(told.iter().any(|line| line.starts_with("Splunk takes what it is sent: it says: The minimum free disk space")), "{told:#?}");
+    lab.on("app", "logger -t poclab poclab-waited-for-room");
+    std::fs::write(lab.inventory(), old).unwrap();
+    let (exit, events) = run(lab, "bootstrap");
+    assert_eq!((exit, failures(&events)), (0, Vec::new()));
+    let password = String::from_utf8(lab.poclab_quietly(&["secrets", "show", "splunk_admin", "--field", "password"]).stdout).unwrap();
+    let search = "search=search index=lab poclab-waited-for-room | stats count&output_mode=json";
+    let found = lab.on(
+        "registry",
+        &format!("curl -fsS -u admin:{} -d '{search}' https://registry.lab.example:8089/services/search/jobs/export", password.trim()),
+    );
+    assert!(found.contains(r#""count":"1""#), "{found}");
+}
+
+fn without_a_key_it_is_not_configured(lab: &Project) {
+    lab.edit_inventory("datadog_api_key: \"{{ secrets.datadog_rehearsal.password }}\"", "datadog_api_key: \"\"");
+    let (exit, events) = run(lab, "plan");
+    assert_eq!((exit, changes(&events)), (0, BTreeSet::new()));
+    let said = of_kind(&events, "role_not_configured");
+    assert_eq!(said.len(), 4, "{said:#?}");
+    assert!(
+        said.iter()
+            .all(|event| event["role"] == "datadog" && event["why"].as_str().unwrap().contains("poclab secrets set datadog_api_key"))
+    );
+    let output = lab.poclab(&["status", "--no-links"]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("datadog NOT CONFIGURED"));
+    let (_, events) = lab.events(&["verify", "--check", "datadog"]);
+    assert_eq!((of_kind(&events, "role_not_configured").len(), of_kind(&events, "check_result").len()), (4, 0));
+}
