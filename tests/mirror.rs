@@ -51,7 +51,7 @@ fn offer(upstream: &Upstream, lock_file: &Path) {
 #[test]
 #[ignore = "needs docker and minutes: make lab-test"]
 fn a_lab_comes_out_of_a_fetched_mirror_alone() {
-    let lab = Project::with("supply5", "10.97", &[]);
+    let lab = Project::with("supply5", "10.102", &[]);
     let upstream = Upstream::new();
     let mirror = lab.folder().join("fetched");
     offer(&upstream, &lab.folder().join("lock.yml"));

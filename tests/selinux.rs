@@ -1,5 +1,8 @@
 //! One host of the lab whose kernel really enforces SELinux: a VM (tests/selinux/run), Debian's policy, the rehearsal's packages.
 //!
+//! The roles base, firewall and docker. Debian's policy knows no types of containers (`container_t`, `container_file_t`): that they
+//! are confined, and the registry's contexts, cannot be seen here.
+//!
 //! Run by `make test-selinux`, which boots the VM and says in the environment how to get in. The stages share the VM and run in
 //! order, as each needs what the one before built.
 
@@ -32,7 +35,7 @@ impl Vm {
         let link = |from: PathBuf, to: &str| std::os::unix::fs::symlink(from, root.join(to)).unwrap();
         link(tree.join("templates"), "templates");
         std::fs::create_dir(root.join("roles")).unwrap();
-        for role in ["base", "firewall", "docker", "registry"] {
+        for role in ["base", "firewall", "docker"] {
             link(tree.join("roles").join(role), &format!("roles/{role}"));
         }
         link(tree.join("tests/selinux/role"), "roles/probe");
@@ -48,11 +51,9 @@ impl Vm {
              ssh: {{user: ops, key: {key}, agent: false, sudo: nopasswd, known_hosts: {known_hosts}, connect_timeout: 60}}\n\
              hosts:\n  vm: {{address: 10.0.2.15, ssh: {{address: 127.0.0.1, port: {port}}}}}\n\
              roles: [base, firewall, probe]\n\
-             groups:\n  docker: {{hosts: [vm], roles: [docker]}}\n  registry: {{hosts: [vm], roles: [registry]}}\n\
-             vars:\n  selinux_absent_ok: false\n  docker_selinux: true\n  firewall_confirm_seconds: 300\n\
-             \x20 registry_check_push_from: vm\n  registry_check_pull_on: vm\n\
+             groups:\n  docker: {{hosts: [vm], roles: [docker]}}\n  registry: {{hosts: [vm]}}\n\
+             vars:\n  selinux_absent_ok: false\n  firewall_confirm_seconds: 300\n\
              flows:\n  - {{to: all, port: 22/tcp, from: [operators], why: administration}}\n\
-             \x20 - {{to: vm, port: 5000/tcp, from: [operators], why: registry}}\n\
              sources:\n  mirror: ${{POCLAB_CACHE}}/mirror\n"
         )
     }
@@ -105,9 +106,14 @@ fn reasons(events: &[Value]) -> String {
     of_kind(events, "change").iter().map(|event| format!("{}: {}\n", event["resource"], event["reasons"])).collect()
 }
 
-/// What Debian's own policy denies its own services on this machine, whoever sets it up: the process, and why it says nothing
-/// about poclab.
-const DEBIANS: &[(&str, &str)] = &[];
+/// What Debian's own policy denies Debian's own services on this machine, whoever sets it up: parts of the line, and why it says
+/// nothing about poclab.
+const DEBIANS: &[(&[&str], &str)] = &[
+    (&[r#"comm="firewalld""#, r#"name="root""#], "Python looks for packages of its user, and goes on without"),
+    (&[r#"comm="firewalld""#, r#"name="kernel""#, "sysctl_kernel_t"], "Python asks for the kernel's settings"),
+    (&[r#"comm="firewalld""#, "cap }", "tclass=process"], "libcap-ng wants to drop what firewalld does not need, and logs that it may not"),
+    (&[r#"comm="firewalld""#, "{ execute }", "firewalld_tmpfs_t"], "libffi tries memory that may be executed first, and has another way"),
+];
 
 #[test]
 #[ignore = "needs a VM and minutes: make test-selinux"]
@@ -118,7 +124,6 @@ fn a_host_whose_selinux_enforces() {
     let lines = vm.audit_lines();
     let paths = it_is_set_up(&vm);
     what_poclab_wrote_has_its_label(&vm, &paths);
-    containers_are_confined(&vm);
     a_second_run_changes_nothing(&vm);
     nothing_was_denied(&vm, lines);
     each_damage_is_named_and_repaired(&vm);
@@ -144,10 +149,10 @@ fn it_is_set_up(vm: &Vm) -> Vec<String> {
     assert!(passed(false) && passed(true), "SELinux is looked at, with a control: {results:#?}");
     let all = changed(&events);
     let kept = |what: &str| all.contains(what);
-    assert!(kept("selinux_port 8890/tcp") && kept("selinux_fcontext /srv/registry(/.*)?"), "{all:#?}");
+    assert!(kept("selinux_port 8890/tcp") && kept("selinux_fcontext /srv/probe(/.*)?"), "{all:#?}");
     // The real tools have it.
     assert!(vm.on("semanage port -l -C -n").contains("8890"), "semanage knows the port");
-    assert!(vm.on("semanage fcontext -l -C -n").contains("/srv/registry(/.*)?"), "semanage knows the paths");
+    assert!(vm.on("semanage fcontext -l -C -n").contains("/srv/probe(/.*)?"), "semanage knows the paths");
     assert!(vm.on("semanage boolean -l -C -n").contains("httpd_can_network_connect"), "semanage knows the boolean");
     assert_eq!(vm.on("getsebool httpd_can_network_connect").trim(), "httpd_can_network_connect --> on");
     let written = all.iter().filter_map(|resource| resource.strip_prefix("file ").or_else(|| resource.strip_prefix("directory ")));
@@ -156,13 +161,12 @@ fn it_is_set_up(vm: &Vm) -> Vec<String> {
 
 /// The policy's own tool, on every file and folder that poclab says it made.
 fn what_poclab_wrote_has_its_label(vm: &Vm, paths: &[String]) {
-    assert!(paths.len() > 15, "{paths:?}");
+    assert!(paths.len() > 8, "{paths:?}");
     let quoted: Vec<String> = paths.iter().map(|path| poclab::base::quote(path)).collect();
     let script = format!("for p in {}; do [ ! -e \"$p\" ] || matchpathcon -V \"$p\" || :; done", quoted.join(" "));
     let wrong: Vec<String> = vm.on(&script).lines().filter(|line| !line.ends_with("verified.")).map(str::to_owned).collect();
     assert!(wrong.is_empty(), "wrong labels: {wrong:#?}");
     assert!(vm.on("ls -Zd /srv/probe/made-by-poclab").contains(":usr_t:"));
-    assert!(vm.on("ls -Zd /srv/registry/certs/registry.key").contains(":container_file_t:"));
     // Control: a wrong label is seen.
     vm.on("chcon -t etc_t /srv/probe/made-by-poclab");
     assert!(!vm.on("matchpathcon -V /srv/probe/made-by-poclab || :").contains("verified."));
@@ -172,14 +176,6 @@ fn what_poclab_wrote_has_its_label(vm: &Vm, paths: &[String]) {
     assert!(vm.on("ls -Zd /srv/probe/made-by-poclab").contains(":usr_t:"));
 }
 
-fn containers_are_confined(vm: &Vm) {
-    let options = vm.on("docker info --format \"{{json .SecurityOptions}}\"");
-    assert!(options.contains("name=selinux"), "Docker does not confine by SELinux: {options}");
-    let label = vm.on("ps -e -o label=,args= | grep '[r]egistry serve'");
-    assert!(label.lines().count() == 2 && label.lines().all(|line| line.contains(":container_t:")), "{label}");
-    assert_eq!(vm.on("curl -s -o /dev/null -w %{http_code} --cacert /etc/pki/ca-trust/source/anchors/poclab-selinux-ca.pem https://vm.lab.example:5000/v2/").trim(), "401");
-}
-
 fn a_second_run_changes_nothing(vm: &Vm) {
     let (exit, events) = vm.poclab(&["bootstrap", "--check", "selinux_enforcing"]);
     assert_eq!((exit, changed(&events)), (0, BTreeSet::new()));
@@ -187,7 +183,8 @@ fn a_second_run_changes_nothing(vm: &Vm) {
 
 fn nothing_was_denied(vm: &Vm, lines: usize) {
     let denied = vm.denied_since(lines);
-    let ours: Vec<_> = denied.iter().filter(|line| !DEBIANS.iter().any(|(process, _)| line.contains(process))).collect();
+    let ours: Vec<_> =
+        denied.iter().filter(|line| !DEBIANS.iter().any(|(parts, _)| parts.iter().all(|part| line.contains(part)))).collect();
     assert!(ours.is_empty(), "SELinux denied: {ours:#?}");
 }
 

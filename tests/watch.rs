@@ -20,7 +20,7 @@ const CHECKS: [&str; 6] = ["--check", "datadog", "--check", "splunk", "--check",
 #[test]
 #[ignore = "needs docker and minutes: make lab-test"]
 fn what_hosts_measure_and_print_arrives() {
-    let lab = Project::with("watch6", "10.99", &GROUPS);
+    let lab = Project::with("watch6", "10.103", &GROUPS);
     let started = Instant::now();
     let stage = |name: &str| eprintln!("=== {name} ({:.0} s)", started.elapsed().as_secs_f64());
     // Minutes of waiting for what is wrong on purpose would be no test.
@@ -75,6 +75,14 @@ fn fails_with(lab: &Project, check: &str, want: &[&str]) {
     }
 }
 
+/// Sets up what is missing; one check afterwards.
+fn set_up(lab: &Project, check: &str) -> Vec<String> {
+    let (exit, events) = lab.events(&["bootstrap", "--check", check]);
+    let told = failures(&events);
+    assert_eq!(exit, if told.is_empty() { 0 } else { 3 }, "{told:#?}");
+    told
+}
+
 fn passes(lab: &Project, check: &str) {
     let (exit, events) = lab.events(&["verify", "--check", check]);
     assert_eq!((exit, failures(&events)), (0, Vec::new()));
@@ -98,6 +106,17 @@ fn from_nothing(lab: &Project) {
     // Nothing is deployed in this lab: said, and no success.
     assert_eq!(titles(&events, "skipped").len(), 3, "{:#?}", titles(&events, "skipped"));
 
+    assert!(lab.poclab(&["report", "--output", "page.html"]).status.success());
+    let page = std::fs::read_to_string(lab.folder().join("page.html")).unwrap().replace("&#x2F;", "/");
+    for (host, source) in HOSTS.map(|host| (host, "Datadog")).into_iter().chain(["deploy", "app", "registry"].map(|host| (host, "Splunk")))
+    {
+        let row = page.split(&format!("<th scope=\"row\">{host}</th><td>{source}</td><td>")).nth(1);
+        assert!(row.is_some_and(|rest| rest.starts_with("20")), "the report has the last data of {host} in {source}");
+    }
+    for link in ["https://registry.lab.example:8000/en-US/app/search/poclab", "https://deploy.lab.example:8443"] {
+        assert!(page.contains(&format!("<a href=\"{link}\"")), "the report leads to {link}");
+    }
+
     // Now something is, as compose would have it.
     lab.on(
         "app",
@@ -114,6 +133,8 @@ fn a_second_run_changes_nothing_in_one_exec(lab: &Project) {
     for (before, after) in before.iter().zip(after) {
         assert_eq!((before.0 + 1, before.1 + 1), after, "one connection with one exec");
     }
+    let (exit, events) = run(lab, "bootstrap");
+    assert_eq!((exit, changes(&events)), (0, BTreeSet::new()));
     let secrets = lab.on("deploy", "grep ^api_key /etc/datadog-agent/datadog.yaml | cut -d'\"' -f2; ls -l /etc/datadog-agent/datadog.yaml");
     let (key, mode) = secrets.split_once('\n').unwrap();
     assert!(mode.starts_with("-rw-r----- 1 dd-agent dd-agent"), "{mode}");
@@ -149,17 +170,17 @@ fn what_people_look_at_is_kept_and_removable(lab: &Project) {
     let (exit, events) = run(lab, "plan");
     let want = ["deploy: api_object Datadog monitor poclab watch6: a host is silent", "registry: api_object Splunk search lab errors"];
     assert_eq!((exit, changes(&events)), (2, set(&want)));
-    assert_eq!(run(lab, "bootstrap").0, 0);
+    assert_eq!(set_up(lab, "datadog"), [""; 0]);
     assert_eq!(run(lab, "plan").0, 0);
 
     // Taken away again, and back.
     let old = lab.edit_inventory("vars:\n", "vars:\n  datadog_views: false\n  splunk_views: false\n");
-    assert_eq!(run(lab, "bootstrap").0, 0);
+    assert_eq!(set_up(lab, "datadog"), [""; 0]);
     assert_eq!(lab.on("deploy", &format!("{api}; c \"$u/monitor?name=poclab\"")).trim(), "[]");
     lab.on("registry", &format!("! {splunk}/data/ui/views/poclab"));
     assert_eq!(run(lab, "plan").0, 0);
     std::fs::write(lab.inventory(), old).unwrap();
-    assert_eq!(run(lab, "bootstrap").0, 0);
+    assert_eq!(set_up(lab, "datadog"), [""; 0]);
 }
 
 fn faults_of_datadog(lab: &Project) {
@@ -168,7 +189,7 @@ fn faults_of_datadog(lab: &Project) {
     fails_with(lab, "datadog", &["the agent of app is healthy: the unit datadog-agent is inactive"]);
     let (exit, events) = run(lab, "plan");
     assert_eq!((exit, changes(&events)), (2, set(&["app: service datadog-agent"])));
-    assert_eq!(run(lab, "bootstrap").0, 0);
+    assert_eq!(set_up(lab, "datadog"), [""; 0]);
 
     lab.on("deploy", "cp /srv/datadog-intake/config/keys.json /tmp/keys.json && sed -i 's/\"api\": \\[[^]]*\\]/\"api\": [\"other\"]/' /srv/datadog-intake/config/keys.json && sleep 8");
     let (exit, events) = lab.events(&["verify", "--check", "datadog"]);
@@ -178,6 +199,18 @@ fn faults_of_datadog(lab: &Project) {
     let unhealthy = told.iter().filter(|line| line.contains("is healthy") && line.contains("API Key invalid")).count();
     assert_eq!(unhealthy, 4, "every agent says so: {told:#?}");
     lab.on("deploy", "cat /tmp/keys.json >/srv/datadog-intake/config/keys.json && sleep 8");
+    passes(lab, "datadog");
+
+    // Datadog cannot be reached: each agent says so, and so does whoever asks.
+    lab.on("deploy", "docker stop -t 2 datadog-intake >/dev/null && sleep 8");
+    let (exit, events) = lab.events(&["verify", "--check", "datadog"]);
+    let told = failures(&events);
+    assert_eq!(exit, 3);
+    let unreachable = told.iter().filter(|line| line.contains("is healthy") && line.contains("cannot reach")).count();
+    assert_eq!(unreachable, 4, "{told:#?}");
+    assert!(told.iter().any(|line| line.contains("could not be asked from deploy")), "{told:#?}");
+    assert!(told.iter().any(|line| line.starts_with("what the hosts measure arrives: ")), "{told:#?}");
+    lab.on("deploy", "docker start datadog-intake >/dev/null && sleep 8");
     passes(lab, "datadog");
 }
 
@@ -212,18 +245,32 @@ fn faults_of_splunk(lab: &Project) {
     );
     let (exit, events) = run(lab, "plan");
     assert_eq!((exit, changes(&events)), (2, set(&["app: file /etc/systemd/system/SplunkForwarder.service.d/poclab.conf"])));
-    assert_eq!(run(lab, "bootstrap").0, 0);
+    assert_eq!(set_up(lab, "splunk"), [""; 0]);
+
+    // Somebody sends to an index that nobody made.
+    let inputs = "/opt/splunkforwarder/etc/system/local/inputs.conf";
+    lab.on("app", &format!("sed -i 's/^index = lab$/index = nowhere/' {inputs} && systemctl restart SplunkForwarder && sleep 5"));
+    let (exit, events) = lab.events(&["verify", "--check", "splunk"]);
+    let told = failures(&events);
+    assert_eq!(exit, 3);
+    let want = "Splunk takes what it is sent: it says: Received event for unconfigured/disabled/deleted index=nowhere";
+    for want in [want, "a line of a container on app is found: "] {
+        assert!(told.iter().any(|line| line.starts_with(want)), "{want}: {told:#?}");
+    }
+    let (exit, events) = run(lab, "plan");
+    assert_eq!((exit, changes(&events)), (2, set(&[&format!("app: file {inputs}")])));
+    // As somebody does who has read Splunk's message: it stays until then.
+    lab.on("app", &format!("sed -i 's/^index = nowhere$/index = lab/' {inputs} && systemctl restart SplunkForwarder"));
+    lab.on("registry", "docker restart splunk >/dev/null && /srv/splunk/wait-ready");
     passes(lab, "splunk");
 
     // No room on the disk: what comes meanwhile waits at the forwarders.
     let old = lab.edit_inventory("vars:\n", "vars:\n  splunk_min_free_mb: 999999999\n");
-    let (_, events) = run(lab, "bootstrap");
-    let told = failures(&events);
+    let told = set_up(lab, "splunk");
     assert!(told.iter().any(|line| line.starts_with("Splunk takes what it is sent: it says: The minimum free disk space")), "{told:#?}");
     lab.on("app", "logger -t poclab poclab-waited-for-room");
     std::fs::write(lab.inventory(), old).unwrap();
-    let (exit, events) = run(lab, "bootstrap");
-    assert_eq!((exit, failures(&events)), (0, Vec::new()));
+    assert_eq!(set_up(lab, "splunk"), [""; 0]);
     let password = String::from_utf8(lab.poclab_quietly(&["secrets", "show", "splunk_admin", "--field", "password"]).stdout).unwrap();
     let search = "search=search index=lab poclab-waited-for-room | stats count&output_mode=json";
     let found = lab.on(
@@ -235,16 +282,26 @@ fn faults_of_splunk(lab: &Project) {
 
 fn without_a_key_it_is_not_configured(lab: &Project) {
     lab.edit_inventory("datadog_api_key: \"{{ secrets.datadog_rehearsal.password }}\"", "datadog_api_key: \"\"");
-    let (exit, events) = run(lab, "plan");
-    assert_eq!((exit, changes(&events)), (0, BTreeSet::new()));
-    let said = of_kind(&events, "role_not_configured");
-    assert_eq!(said.len(), 4, "{said:#?}");
-    assert!(
-        said.iter()
-            .all(|event| event["role"] == "datadog" && event["why"].as_str().unwrap().contains("poclab secrets set datadog_api_key"))
-    );
+    lab.edit_inventory("splunk_general_terms: --accept-sgt-current-at-splunk-com", "splunk_general_terms: \"\"");
+    for what in ["plan", "bootstrap", "verify"] {
+        let args = [&[what, "--html", "not-configured.html"][..], if what == "plan" { &[] } else { &CHECKS }].concat();
+        let (exit, events) = lab.events(&args);
+        assert_eq!((exit, changes(&events)), (0, BTreeSet::new()), "{what}");
+        let said = of_kind(&events, "role_not_configured");
+        let of = |role: &str, why: &str| {
+            said.iter().filter(|event| event["role"] == role && event["why"].as_str().unwrap().contains(why)).count()
+        };
+        let terms = "nobody has accepted Splunk's General Terms";
+        let all = (of("datadog", "poclab secrets set datadog_api_key"), of("splunk_server", terms), of("splunk_forwarder", terms));
+        assert_eq!((all, said.len()), ((4, 1, 3), 8), "{what}: {said:#?}");
+        assert!(of_kind(&events, "check_result").is_empty(), "neither passed nor failed");
+        let page = std::fs::read_to_string(lab.folder().join("not-configured.html")).unwrap();
+        assert!(page.contains("3 roles not configured"), "{what}: the report says it");
+        assert!(what == "plan" || page.contains("Only with the reservations below"), "{what}: nobody signs it unread");
+    }
     let output = lab.poclab(&["status", "--no-links"]);
-    assert!(String::from_utf8_lossy(&output.stdout).contains("datadog NOT CONFIGURED"));
-    let (_, events) = lab.events(&["verify", "--check", "datadog"]);
-    assert_eq!((of_kind(&events, "role_not_configured").len(), of_kind(&events, "check_result").len()), (4, 0));
+    let status = String::from_utf8_lossy(&output.stdout);
+    for role in ["datadog", "splunk_server", "splunk_forwarder"] {
+        assert!(status.contains(&format!("{role} NOT CONFIGURED")), "{role}");
+    }
 }

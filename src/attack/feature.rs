@@ -73,6 +73,9 @@ pub fn read(file: &Path) -> Result<Attack, Vec<Problem>> {
 fn not_gherkin(error: &ParseFileError) -> (usize, String) {
     match error {
         ParseFileError::Reading { source, .. } => (1, format!("cannot be read: {source}")),
+        ParseFileError::Parsing { path, .. } if std::fs::read_to_string(path).is_ok_and(|text| text.trim().is_empty()) => {
+            (1, "it is empty, so it would attack nothing".to_owned())
+        }
         ParseFileError::Parsing { error, source, .. } => {
             // `Error at LINE:COLUMN: …`: what was expected there is a long list in no order.
             let text = source.to_string();

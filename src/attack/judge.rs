@@ -23,6 +23,16 @@ pub(super) enum Against {
     Blind(String),
 }
 
+impl Against {
+    /// Without secrets.
+    pub fn redacted(self, profile: &Profile) -> Self {
+        match self {
+            Self::Seen(why) => Self::Seen(profile.redact(&why)),
+            Self::Blind(why) => Self::Blind(profile.redact(&why)),
+        }
+    }
+}
+
 /// Whether the step holds after this attack.
 pub(super) fn judge(step: &Step, ran: &Ran, folder: &Path) -> Result<(), Against> {
     match step {
@@ -34,8 +44,20 @@ pub(super) fn judge(step: &Step, ran: &Ran, folder: &Path) -> Result<(), Against
             };
             holds(&format!("the {name}"), &text, *negated, wanted)
         }
-        Step::Reached(pattern) if !pattern.is_match(&format!("{}{}", ran.stdout, ran.stderr).replace("\r\n", "\n")) => {
-            Err(Against::Blind(format!("the attack has not reached its target: it printed nothing like /{pattern}/")))
+        Step::Reached { negated, pattern } => {
+            let text = format!("{}{}", ran.stdout, ran.stderr);
+            match (pattern.find(&text), negated) {
+                (None, false) => {
+                    let last = quoted(text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default());
+                    Err(Against::Blind(format!(
+                        "the attack has not reached its target: it printed nothing like /{pattern}/, and at last: {last}"
+                    )))
+                }
+                (Some(found), true) => {
+                    Err(Against::Blind(format!("the attack has broken down: {}", quoted(line_at(&text, found.start())))))
+                }
+                _ => Ok(()),
+            }
         }
         Step::ExitStatus { negated, status } if (ran.status == *status) == *negated => {
             Err(Against::Seen(format!("the exit status is {}", ran.status)))
@@ -98,19 +120,26 @@ fn holds(what: &str, text: &str, negated: bool, wanted: &Wanted) -> Result<(), A
         Wanted::Exactly(whole) => format!("be exactly {whole:?}"),
         Wanted::Matches(pattern) => format!("match /{pattern}/"),
     };
-    let line = place.filter(|_| negated).map_or_else(
-        || text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default(),
-        |at| {
-            let from = text[..at].rfind('\n').map_or(0, |at| at + 1);
-            text[from..].lines().next().unwrap_or_default()
-        },
-    );
-    let quoted: String = line.chars().take(QUOTED).collect();
+    let line = place
+        .filter(|_| negated)
+        .map_or_else(|| text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default(), |at| line_at(&text, at));
+    let quoted = quoted(line);
     Err(Against::Seen(match (negated, quoted.is_empty()) {
         (true, _) => format!("{what} must not {demand}, and has: {quoted}"),
         (false, true) => format!("{what} should {demand}, and is empty"),
         (false, false) => format!("{what} should {demand}, and begins with: {quoted}"),
     }))
+}
+
+/// The line of a text that has this byte.
+fn line_at(text: &str, at: usize) -> &str {
+    let from = text[..at].rfind('\n').map_or(0, |at| at + 1);
+    text[from..].lines().next().unwrap_or_default()
+}
+
+/// The beginning of a line.
+fn quoted(line: &str) -> String {
+    line.chars().take(QUOTED).collect()
 }
 
 /// A text as it may be shown: without secrets, and not endless.
@@ -179,6 +208,7 @@ mod tests {
         assert!(matches!(judged(&step("the file \"a.txt\" should not match /^t/", None, &[])), Err(Against::Seen(_))));
         assert_eq!(judged(&step("a file named \"a.txt\" should exist", None, &[])), Ok(()));
         assert_eq!(judged(&step("the attack should have reached its target: /found \\d pages$/", None, &[])), Ok(()));
+        assert_eq!(judged(&step("the attack should not have broken down: /^Traceback/", None, &[])), Ok(()));
         assert!(matches!(judged(&step("a file named \"a.txt\" should not exist", None, &[])), Err(Against::Seen(_))));
         assert_eq!(judged(&step("the file \"a.xml\" should contain XML:", None, &[&["css"], &["a b[c=\"1\"]"]])), Ok(()));
         assert!(matches!(
@@ -191,6 +221,7 @@ mod tests {
         assert_eq!(judged(&step("the report \"w.json\" should have no findings except:", None, table)), Ok(()));
         for blind in [
             "the attack should have reached its target: /found [1-9]/",
+            "the attack should not have broken down: /found \\d/",
             "the file \"b.txt\" should not contain \"x\"",
             "the report \"b.json\" should have no findings",
             "the report \"a.txt\" should have no findings",

@@ -68,7 +68,7 @@ impl Launcher for Tooling<'_> {
             Some(image) => self.contained(image, program, arguments, folder, files, limit)?,
             None => {
                 self.installed(program)?;
-                process::output(Command::new(program).args(arguments).current_dir(folder), limit, self.stop)?
+                process::output(Command::new(program).args(arguments).current_dir(folder), program, limit, self.stop)?
             }
         };
         Ok(Ran { status, stdout, stderr, seconds: start.elapsed().as_secs_f64() })
@@ -90,14 +90,14 @@ impl Tooling<'_> {
     fn contained(
         &self,
         image: &Image,
-        program: &str,
+        called: &str,
         arguments: &[String],
         folder: &Path,
         files: bool,
         limit: Duration,
     ) -> Result<Output, String> {
         let container = Container { name: format!("poclab-attack-{}", nonce()) };
-        let program = image.program.as_deref().unwrap_or(program);
+        let program = image.program.as_deref().unwrap_or(called);
         let capabilities = image.capabilities.iter().flat_map(|name| ["--cap-add", name.as_str()]);
         let options = [
             "create",
@@ -130,7 +130,7 @@ impl Tooling<'_> {
         if own > 0 {
             self.docker(&["cp", &format!("{}/.", folder.display()), &format!("{inside}/")])?;
         }
-        let ran = process::output(docker().args(["start", "--attach", &container.name]), limit, self.stop)?;
+        let ran = process::output(docker().args(["start", "--attach", &container.name]), called, limit, self.stop)?;
         let state = self.docker(&[
             "inspect",
             "--format",
@@ -146,7 +146,7 @@ impl Tooling<'_> {
 
     /// What a short command of the engine printed.
     fn docker(&self, arguments: &[&str]) -> Result<String, String> {
-        let ran = process::output(docker().args(arguments), ENGINE, self.stop)?;
+        let ran = process::output(docker().args(arguments), "docker", ENGINE, self.stop)?;
         match ran.status {
             0 => Ok(ran.stdout.trim().to_owned()),
             status => {
@@ -189,7 +189,7 @@ struct Container {
 impl Drop for Container {
     fn drop(&mut self) {
         // Not stopped by the user's interrupt: this is the cleaning up. One that was never made is no fault.
-        let _ = process::output(docker().args(["rm", "--force", "--volumes", &self.name]), ENGINE, &AtomicBool::new(false));
+        let _ = process::output(docker().args(["rm", "--force", "--volumes", &self.name]), "docker", ENGINE, &AtomicBool::new(false));
     }
 }
 

@@ -20,7 +20,7 @@ mod tests;
 
 pub use feature::{Attack, Problem, Scenario, read};
 pub use launch::{Launcher, Ran, Tooling};
-pub use run::{Launched, Limits, Outcome, Report, Verdict, run};
+pub use run::{Broken, Launched, Limits, Outcome, Report, Verdict, run};
 pub use tools::Tools;
 
 pub use gherkin::tagexpr::TagOperation as Tags;

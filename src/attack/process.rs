@@ -21,17 +21,17 @@ pub(super) struct Output {
     pub stderr: String,
 }
 
-/// Runs it without standard input. `Err`: it could not be started, was too slow, printed too much, or was killed.
-pub(super) fn output(command: &mut Command, limit: Duration, stop: &AtomicBool) -> Result<Output, String> {
-    let program = command.get_program().to_string_lossy().into_owned();
+/// Runs it without standard input. `Err`: `called` (what people know it as) could not be started, was too slow, printed too much, or
+/// was killed.
+pub(super) fn output(command: &mut Command, called: &str, limit: Duration, stop: &AtomicBool) -> Result<Output, String> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    let mut child = command.spawn().map_err(|error| format!("{program} cannot be started: {error}"))?;
+    let mut child = command.spawn().map_err(|error| format!("{called} cannot be started: {error}"))?;
     let group = Group(Pid::from_child(&child));
     let (out, err) = (child.stdout.take(), child.stderr.take());
     std::thread::scope(|scope| {
         let out = scope.spawn(|| drain(out));
         let err = scope.spawn(|| drain(err));
-        let ended = wait(&mut child, limit, stop, &program);
+        let ended = wait(&mut child, limit, stop, called);
         // What it has started may still hold the pipes.
         drop(group);
         let (out, err) = (join(out), join(err));
@@ -39,10 +39,10 @@ pub(super) fn output(command: &mut Command, limit: Duration, stop: &AtomicBool) 
             let _ = child.wait();
         }
         let status = ended?;
-        let code = status.code().ok_or_else(|| format!("{program} was ended by signal {}", status.signal().unwrap_or_default()))?;
+        let code = status.code().ok_or_else(|| format!("{called} was ended by signal {}", status.signal().unwrap_or_default()))?;
         match (out, err) {
             (Some(stdout), Some(stderr)) => Ok(Output { status: code, stdout, stderr }),
-            _ => Err(format!("{program} printed more than {} MiB, or what it printed could not be read", LONGEST >> 20)),
+            _ => Err(format!("{called} printed more than {} MiB, or what it printed could not be read", LONGEST >> 20)),
         }
     })
 }
@@ -57,17 +57,17 @@ impl Drop for Group {
     }
 }
 
-fn wait(child: &mut Child, limit: Duration, stop: &AtomicBool, program: &str) -> Result<ExitStatus, String> {
+fn wait(child: &mut Child, limit: Duration, stop: &AtomicBool, called: &str) -> Result<ExitStatus, String> {
     let start = Instant::now();
     loop {
-        if let Some(status) = child.try_wait().map_err(|error| format!("{program} cannot be waited for: {error}"))? {
+        if let Some(status) = child.try_wait().map_err(|error| format!("{called} cannot be waited for: {error}"))? {
             return Ok(status);
         }
         if stop.load(Ordering::Relaxed) {
             return Err("interrupted".to_owned());
         }
         if start.elapsed() >= limit {
-            return Err(format!("{program} was still busy after {} s and was ended", limit.as_secs()));
+            return Err(format!("{called} was still busy after {} s and was ended", limit.as_secs()));
         }
         std::thread::sleep(PAUSE);
     }
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     fn sh(script: &str, limit: Duration) -> Result<Output, String> {
-        output(Command::new("sh").args(["-c", script]), limit, &AtomicBool::new(false))
+        output(Command::new("sh").args(["-c", script]), "sh", limit, &AtomicBool::new(false))
     }
 
     #[test]
@@ -102,10 +102,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_judged_is_an_error() {
-        assert!(output(&mut Command::new("/nonexistent"), Duration::from_secs(1), &AtomicBool::new(false)).is_err());
+        assert!(output(&mut Command::new("/nonexistent"), "x", Duration::from_secs(1), &AtomicBool::new(false)).is_err());
         assert!(sh("kill -9 $$", Duration::from_secs(10)).unwrap_err().contains("signal 9"));
         assert!(sh("head -c 9000000 /dev/zero", Duration::from_secs(10)).unwrap_err().contains("more than 8 MiB"));
-        let stopped = output(Command::new("sleep").arg("60"), Duration::from_secs(60), &AtomicBool::new(true));
+        let stopped = output(Command::new("sleep").arg("60"), "sleep", Duration::from_secs(60), &AtomicBool::new(true));
         assert_eq!(stopped, Err("interrupted".to_owned()));
     }
 
@@ -114,7 +114,7 @@ mod tests {
         let start = Instant::now();
         // Its child holds the pipe as well.
         let ran = sh("sleep 60 & sleep 60", Duration::from_millis(200));
-        assert!(ran.unwrap_err().contains("still busy"));
+        assert!(ran.unwrap_err().starts_with("sh was still busy"));
         assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
         let ran = sh("sleep 60 & exit 0", Duration::from_secs(10)).unwrap();
         assert_eq!(ran.status, 0);

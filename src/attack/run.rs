@@ -72,6 +72,15 @@ pub struct Launched {
     pub stderr: String,
 }
 
+/// A step that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Broken {
+    /// As it is written.
+    pub step: String,
+    /// What was seen instead.
+    pub why: String,
+}
+
 /// One scenario's result.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Outcome {
@@ -90,6 +99,8 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// The step that decided; empty when all hold.
     pub step: String,
+    /// Further steps about the same attack that do not hold either. A control shows by them that each demand can say no.
+    pub more: Vec<Broken>,
     /// How long it took.
     pub seconds: f64,
     /// What was launched.
@@ -177,6 +188,7 @@ fn scenario_of(
         tags: scenario.tags.clone(),
         verdict: Verdict::Passed,
         step: String::new(),
+        more: Vec::new(),
         seconds: 0.0,
         launched: Vec::new(),
     };
@@ -197,14 +209,26 @@ fn scenario_of(
         }
     };
     for (at, line) in scenario.steps.iter().enumerate() {
-        let done = if stop.load(Ordering::Relaxed) { Err(Against::Blind("interrupted".to_owned())) } else { work.step(at, &line.step) };
-        if let Err(against) = done.and_then(|()| work.settle(at)) {
-            outcome.step.clone_from(&line.text);
-            outcome.verdict = match against {
-                Against::Seen(why) => Verdict::Failed(work.profile.redact(&why)),
-                Against::Blind(why) => Verdict::Error(work.profile.redact(&why)),
-            };
+        let succeeded = outcome.verdict != Verdict::Passed;
+        if succeeded && !line.step.asserts() {
             break;
+        }
+        let done = if stop.load(Ordering::Relaxed) { Err(Against::Blind("interrupted".to_owned())) } else { work.step(at, &line.step) };
+        let done = if succeeded { done } else { done.and_then(|()| work.settle(at)) };
+        match done.map_err(|against| against.redacted(&work.profile)) {
+            Ok(()) => {}
+            Err(Against::Seen(why)) if succeeded => outcome.more.push(Broken { step: line.text.clone(), why }),
+            // That one thing cannot be seen takes nothing away from another that was.
+            Err(Against::Blind(_)) if succeeded => {}
+            Err(Against::Seen(why)) => {
+                outcome.step.clone_from(&line.text);
+                outcome.verdict = Verdict::Failed(why);
+            }
+            Err(Against::Blind(why)) => {
+                outcome.step.clone_from(&line.text);
+                outcome.verdict = Verdict::Error(why);
+                break;
+            }
         }
     }
     outcome.launched = work.launched;
@@ -244,9 +268,9 @@ impl Work<'_> {
             _ => {
                 let ran = self.last.as_ref().ok_or_else(|| Against::Blind("nothing was launched before this step".to_owned()))?;
                 judge(step, ran, self.folder).map_err(|against| match against {
-                    // What a broken tool did not print says nothing about the target.
-                    Against::Seen(why) if ran.status != 0 && !self.status_is_demanded(at) => {
-                        Against::Blind(format!("{why}; but the attack had {}", failed(ran)))
+                    // What a broken tool did not print says nothing about the target. What it did print does.
+                    Against::Seen(_) if ran.status != 0 && !step.forbids() && !self.status_is_demanded(at) => {
+                        Against::Blind(format!("the attack {}", failed(ran)))
                     }
                     other => other,
                 })
@@ -256,7 +280,8 @@ impl Work<'_> {
 
     fn launch(&mut self, at: usize, command: &str) -> Result<(), String> {
         let words = self.profile.command(command)?;
-        let files = self.asserted(at).any(|step| step.reads_files());
+        // Also by a tool that makes a report of what this one leaves.
+        let files = self.scenario.steps[at..].iter().any(|line| line.step.reads_files());
         let ran = self.launcher.launch(&words, self.folder, files, self.limit)?;
         self.launched.push(Launched {
             command: words.iter().map(|word| self.profile.redact(word)).collect(),
@@ -274,7 +299,7 @@ impl Work<'_> {
         let steps = &self.scenario.steps;
         let launches = |line: &super::feature::Line| matches!(line.step, Step::Launch { .. });
         let from = steps[..=at].iter().rposition(launches).map_or(0, |from| from + 1);
-        steps[from..].iter().take_while(move |line| !launches(*line)).map(|line| &line.step).filter(|step| step.asserts())
+        steps[from..].iter().take_while(move |line| !launches(line)).map(|line| &line.step).filter(|step| step.asserts())
     }
 
     fn status_is_demanded(&self, at: usize) -> bool {
@@ -290,7 +315,7 @@ impl Work<'_> {
         if self.status_is_demanded(at) || self.asserted(at).any(Step::affirms) {
             return Ok(());
         }
-        Err(Against::Blind(format!("the attack had {}, and no step says what it should have printed all the same", failed(ran))))
+        Err(Against::Blind(format!("the attack {}; and no step says what it should have printed all the same", failed(ran))))
     }
 }
 

@@ -21,8 +21,8 @@ pub(super) enum Step {
     File { name: String, content: String },
     /// The command of an attack, with placeholders.
     Launch { command: String },
-    /// What the last attack prints when it has reached its target: without it nothing is known.
-    Reached(Regex),
+    /// What the last attack prints when it has reached its target (negated: when it has broken down): else nothing is known.
+    Reached { negated: bool, pattern: Regex },
     /// About what the last attack printed.
     Output { stream: Stream, negated: bool, wanted: Wanted },
     /// About how it ended.
@@ -139,7 +139,14 @@ const STEPS: &[(&str, &str, Build)] = &[
     ("the attack should have reached its target: /x+/", "^the attack should have reached its target: /(.*)/$", |c, b| {
         b.nothing()?;
         match matches(&text(c, 1))? {
-            Wanted::Matches(pattern) => Ok(Step::Reached(pattern)),
+            Wanted::Matches(pattern) => Ok(Step::Reached { negated: false, pattern }),
+            _ => Err("write a pattern between slashes".to_owned()),
+        }
+    }),
+    ("the attack should not have broken down: /x+/", "^the attack should not have broken down: /(.*)/$", |c, b| {
+        b.nothing()?;
+        match matches(&text(c, 1))? {
+            Wanted::Matches(pattern) => Ok(Step::Reached { negated: true, pattern }),
             _ => Err("write a pattern between slashes".to_owned()),
         }
     }),
@@ -313,7 +320,18 @@ impl Step {
         match self {
             Self::Output { negated, wanted, .. } => !negated && !matches!(wanted, Wanted::Exactly(text) if text.is_empty()),
             Self::FileText { negated, .. } | Self::FileXml { negated, .. } | Self::FileExists { negated, .. } => !negated,
-            Self::Cookies(_) | Self::Report { .. } | Self::Reached(_) => true,
+            Self::Reached { negated, .. } => !negated,
+            Self::Cookies(_) | Self::Report { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether it does not hold because of something that is there.
+    pub fn forbids(&self) -> bool {
+        match self {
+            Self::Output { negated, wanted, .. } => *negated || matches!(wanted, Wanted::Exactly(text) if text.is_empty()),
+            Self::FileText { negated, .. } | Self::FileXml { negated, .. } | Self::FileExists { negated, .. } => *negated,
+            Self::Report { .. } => true,
             _ => false,
         }
     }

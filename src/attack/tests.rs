@@ -136,6 +136,21 @@ fn what_succeeds_and_what_is_not_wanted_is_told_apart() {
     assert!(matches!(&outcomes[0].verdict, Verdict::Failed(why) if why.contains("ok <script>alert(1)")), "{outcomes:#?}");
 }
 
+#[test]
+fn everything_that_does_not_hold_is_told() {
+    let text = one(
+        "    Then the output should contain \"y\"\n    And the output should contain \"x\"\n    And the output should not match /x/\n    And the attack should have reached its target: /y/\n",
+    );
+    let second = format!(
+        "{text}    When I launch a \"curl\" attack with:\n      \"\"\"\n      curl y\n      \"\"\"\n    Then the output should contain \"y\"\n"
+    );
+    let (outcomes, commands) = attack_with(&second, None, |_, _| said(0, "x"));
+    assert_eq!((verdicts(&outcomes), commands.len()), (vec!["failed"], 1), "what follows an attack that succeeded is not tried");
+    assert_eq!(outcomes[0].step, "Then the output should contain \"y\"");
+    let more: Vec<&str> = outcomes[0].more.iter().map(|broken| broken.step.as_str()).collect();
+    assert_eq!(more, ["And the output should not match /x/"]);
+}
+
 fn one(steps: &str) -> String {
     format!("Feature: f\n  Scenario: s\n    When I launch a \"curl\" attack with:\n      \"\"\"\n      curl x\n      \"\"\"\n{steps}")
 }
@@ -147,9 +162,12 @@ fn a_tool_that_saw_nothing_proves_nothing() {
     let demanded = one("    Then the exit status should be 7\n    And the output should not contain \"x\"\n");
     let refused: fn(&[String], &Path) -> Result<Ran, String> = |_, _| said(7, "");
     let broken: fn(&[String], &Path) -> Result<Ran, String> = |_, _| Err("still busy".to_owned());
+    let leaked: fn(&[String], &Path) -> Result<Ran, String> = |_, _| said(18, "x");
     let partly: fn(&[String], &Path) -> Result<Ran, String> = |_, _| said(7, "y");
     for (text, answer, expected) in [
         (&negative, refused, "error"),
+        // What it should not have got is there, however it ended.
+        (&negative, leaked, "failed"),
         (&both, refused, "error"),
         (&both, partly, "passed"),
         (&demanded, refused, "passed"),
@@ -214,6 +232,7 @@ fn mistakes_are_named_with_their_lines() {
         ("Feature: f\n  Scenario: s\n    Then the output should contain \"x\"\n".to_owned(), 3, "nothing was launched"),
         ("Feature: f\n  Scenario: s\n    Given \"curl\" is installed\n".to_owned(), 2, "launches no attack"),
         ("Feature: f\n".to_owned(), 1, "no scenario"),
+        ("\n".to_owned(), 1, "it is empty"),
         (format!("Feature: f\n  Scenario: s\n{scenario}    Thenn the output should contain \"x\"\n"), 7, "no Gherkin"),
         (
             format!("Feature: f\n  Scenario: s\n    Givn \"curl\" is installed\n{scenario}    Then the output should contain \"x\"\n"),

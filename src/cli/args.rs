@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
@@ -444,10 +445,10 @@ pub struct Attack {
     #[arg(long)]
     pub control: bool,
     /// Run at most this many scenarios at the same time
-    #[arg(long, default_value_t = 4, value_name = "N")]
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub parallel: usize,
     /// Multiply the time that one command may take (10 s; 30 s with @slow; 600 s with @reallyslow)
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub patience: u32,
     /// Read the files, name their scenarios, run nothing
     #[arg(long)]

@@ -79,7 +79,12 @@ fn build(global: &Global, folder: Option<&Path>, lock: Option<&Path>, pin: bool)
 
 fn verify(global: &Global, folder: Option<&Path>, lock: Option<&Path>) -> Result<Exit, Stop> {
     let folder = folder_of(global, folder)?;
-    let own = read(&folder.join("lock.yml"))?;
+    let lock_file = folder.join("lock.yml");
+    if !lock_file.exists() {
+        let text = format!("{} has no lock.yml: it is no mirror, or not a whole one (`poclab mirror build` fills it)", folder.display());
+        return Err(Stop::usage(text));
+    }
+    let own = read(&lock_file)?;
     // A mirror that somebody made himself has nothing to do with upstream's sums.
     let fetched = own.all().any(|(_, _, artifact)| artifact.url.is_some());
     let pinned = match lock {

@@ -198,11 +198,30 @@ const CUT: &str = r#"poclab_cut() {
 }
 "#;
 
+/// Programs that SELinux confines do not get the open lock: the kernel would take it from them, and log a denial for each.
+///
+/// All of them are short. What may outlive its script (yum, docker) keeps it, so that a next run waits for that. Of some scripts ask
+/// whether they are there, and a function always is: these become one only where they are.
+const WITHOUT_LOCK: &str = r#"semanage() { command semanage "$@" 9>&-; }
+setsebool() { command setsebool "$@" 9>&-; }
+useradd() { command useradd "$@" 9>&-; }
+usermod() { command usermod "$@" 9>&-; }
+userdel() { command userdel "$@" 9>&-; }
+groupadd() { command groupadd "$@" 9>&-; }
+groupmod() { command groupmod "$@" 9>&-; }
+groupdel() { command groupdel "$@" 9>&-; }
+if command -v restorecon >/dev/null 2>&1; then restorecon() { command restorecon "$@" 9>&-; }; fi
+if command -v chronyc >/dev/null 2>&1; then chronyc() { command chronyc "$@" 9>&-; }; fi
+if command -v iptables >/dev/null 2>&1; then iptables() { command iptables "$@" 9>&-; }; fi
+if command -v ip6tables >/dev/null 2>&1; then ip6tables() { command ip6tables "$@" 9>&-; }; fi
+"#;
+
 /// The beginning of every exec that changes a host: takes the lock, or ends the exec.
 ///
 /// `gone` is a run that the control machine knows to be gone, although its connection may still stand.
 pub fn take(script: &mut ScriptBuilder, claim: &Claim, gone: Option<&str>, reach: &Reach) {
     script.prelude(&format!("mkdir -p -m 0700 {FOLDER}\nexec 9>>{FOLDER}/lock"));
+    script.prelude(WITHOUT_LOCK);
     script.prelude(FUNCTIONS);
     script.prelude(CUT);
     script.prelude(&format!("poclab_us={} poclab_gone={}", claim.run, quote(gone.unwrap_or("-"))));

@@ -123,11 +123,16 @@ mod tests {
     #[test]
     fn the_lock_of_this_tree_names_all_that_its_roles_install() {
         let tree = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let lab = crate::lab::validate(&tree.join("inventory/lab.yml"), &[]).unwrap();
+        // With all that is not configured at first.
+        let terms = ("splunk_general_terms".to_owned(), "--accept-sgt-current-at-splunk-com".to_owned());
+        let lab = crate::lab::validate(&tree.join("inventory/lab.yml"), &[terms]).unwrap();
         let lock = Lock::read(&tree.join("lock.yml")).unwrap();
         let used = used(&lab, &lock);
         assert_eq!(used.unlocked, BTreeSet::new(), "one line each in lock.yml, with the version that the role has");
         assert!(used.unverified.len() + used.pinned.len() > 60, "{used:?}");
+        for name in ["splunk/splunk:9.4.3", "quay.io/projectquay/clair:4.9.0", "datadog-agent 7.58.1-1", "docker-ce 26.1.4-1.el7"] {
+            assert!(used.unverified.contains(name) || used.pinned.contains(name), "{name} is looked at: {used:?}");
+        }
         // Another version is another artifact.
         let mut other = lock;
         other.rpms.get_mut("docker-ce").unwrap().version = "26.1.3-1.el7".to_owned();

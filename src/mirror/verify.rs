@@ -39,7 +39,7 @@ pub fn verify(folder: &Path, lock: &Lock, pinned: Option<&Lock>) -> Vec<(String,
             .filter(|entry| !entry.path().is_dir())
             .map(|entry| format!("{}/{}", section.folder(), entry.file_name().to_string_lossy()))
             // The public key beside the packages is no artifact.
-            .filter(|file| !known.contains(file) && !(section == Section::Rpms && !file.ends_with(".rpm")))
+            .filter(|file| !known.contains(file) && (section != Section::Rpms || file.ends_with(".rpm")))
             .collect();
         more.sort();
         out.extend(more.into_iter().map(|file| (file, Finding::Wrong("is not in the mirror's lock".to_owned()))));

@@ -153,19 +153,19 @@ impl Kind for Spec {
             }
         }
         let groups = have.map_or_else(|| self.groups.iter().map(String::as_str).collect(), |user| self.missing(user)).join(",");
-        if !groups.is_empty() {
-            let _ = write!(options, " {} {}", if have.is_some() { "-aG" } else { "-G" }, quote(&groups));
-        }
-        let (label, command) = match (have, self.system) {
-            (Some(_), _) => ("change", "usermod"),
-            (None, true) => ("make", "useradd -r -M"),
-            (None, false) => ("make", "useradd -m"),
+        let more = if groups.is_empty() { String::new() } else { format!(" -aG {}", quote(&groups)) };
+        let change = format!("usermod{options}{more} -- {name}");
+        let (label, script) = match have {
+            Some(_) => ("change", format!("{change}\n")),
+            None => {
+                let make = if self.system { "useradd -r -M" } else { "useradd -m" };
+                let make = format!("{make}{options}{} -- {name}", more.replacen(" -aG", " -G", 1));
+                // A package that was installed since it was looked for may have made it.
+                let change = if options.is_empty() && more.is_empty() { ":" } else { &change };
+                ("make", format!("if getent passwd {name} >/dev/null; then {change}; else {make}; fi\n"))
+            }
         };
-        vec![Action {
-            label: format!("{label} the user {}", self.name),
-            script: format!("{command}{options} -- {name}\n"),
-            ..Action::default()
-        }]
+        vec![Action { label: format!("{label} the user {}", self.name), script, ..Action::default() }]
     }
 }
 
@@ -216,7 +216,10 @@ mod tests {
         assert_eq!(changes[1].what, "is not in the group docker");
         assert_eq!(actions[0].script, "usermod -s /bin/sh -aG docker -- daemon\n");
         let (_, actions) = look(json!({"name": "jenkins", "uid": 1000, "groups": ["a", "b"], "system": true}));
-        assert_eq!(actions[0].script, "useradd -r -M -u 1000 -G a,b -- jenkins\n");
+        let want = "usermod -u 1000 -aG a,b -- jenkins; else useradd -r -M -u 1000 -G a,b -- jenkins; fi\n";
+        assert_eq!(actions[0].script, format!("if getent passwd jenkins >/dev/null; then {want}"));
+        let (_, actions) = look(json!({"name": "jenkins"}));
+        assert_eq!(actions[0].script, "if getent passwd jenkins >/dev/null; then :; else useradd -m -- jenkins; fi\n");
     }
 
     #[test]

@@ -135,6 +135,7 @@ fn what_cannot_be_fetched_is_named_with_all_the_rest() {
     lab.replace("lock.yml", "library/thing:1.0", "library/thing:1.1");
     let ran = lab.poclab("mirror build mirror").exits(1);
     assert!(ran.stderr.contains("tool tool 1.0: ") && ran.stderr.contains("image thing:1.0: ") && ran.stderr.contains("404"), "{ran}");
+    assert!(lab.poclab("mirror verify mirror").exits(64).stderr.contains("it is no mirror, or not a whole one"));
     assert!(ran.stderr.contains("2 of 3 artifacts are missing") && !ran.stderr.contains("plugin git 5.10.1:"), "{ran}");
     lab.poclab("mirror build").exits(64);
     lab.replace("lock.yml", "5.10.1, sha256: unverified", "5.10.1, sha256: unknown");

@@ -138,7 +138,7 @@ esac
 """ % ("0" * 64)
 
 
-def candidates(tree: Tree) -> list[str]:
+def candidates() -> list[str]:
     return [f"{REGISTRY}/student_list-candidate/{part}@sha256:{'0' * 64}" for part in ["simple_api", "website"]]
 
 
@@ -164,7 +164,7 @@ def test_the_scan_looks_at_candidates_by_digest(tree: Tree) -> None:
     assert pushes == [f"docker push --quiet {REGISTRY}/student_list-candidate/{part}:{SHA}" for part in ["simple_api", "website"]]
     scans = [call for call in tree.called() if call.startswith("poclab")]
     policy = tree.app / "security/scan-policy.yml"
-    for part, image, call in zip(["simple_api", "website"], candidates(tree), scans, strict=True):
+    for part, image, call in zip(["simple_api", "website"], candidates(), scans, strict=True):
         out = tree.app / f"build/{part}.scan"
         assert call == f"poclab scan --policy {policy} --json {out}.json --sarif {out}.sarif --html {out}.html {image}"
         assert (tree.app / f"build/{part}.passed").read_text().strip() == image
@@ -173,7 +173,7 @@ def test_the_scan_looks_at_candidates_by_digest(tree: Tree) -> None:
 @pytest.mark.parametrize("status", [3, 4])
 def test_what_does_not_pass_is_not_pushed(tree: Tree, status: int) -> None:
     scannable(tree)
-    (tree.app / "build/simple_api.passed").write_text(candidates(tree)[0])
+    (tree.app / "build/simple_api.passed").write_text(candidates()[0])
     tree.program("poclab", f'case "$*" in *simple_api@*) exit {status} ;; esac')
     assert scan(tree, SCANNER="clair").returncode == status
     # Both were looked at.
@@ -190,7 +190,7 @@ def test_only_what_was_scanned_is_pushed(tree: Tree) -> None:
     scannable(tree)
     assert scan(tree, SCANNER="clair").returncode == 0
     assert tree.run("ci/push", REGISTRY=REGISTRY, SHA=SHA).returncode == 0
-    assert (tree.app / "build/website.digest").read_text().strip() == candidates(tree)[1].replace("-candidate", "")
+    assert (tree.app / "build/website.digest").read_text().strip() == candidates()[1].replace("-candidate", "")
     assert "is not what was scanned" in tree.run("ci/push", REGISTRY=REGISTRY, SHA=SHA, DIGEST_OF="1" * 64).stderr
     (tree.app / "build/simple_api.candidate").write_text(f"{REGISTRY}/student_list-candidate/simple_api@sha256:{'2' * 64}\n")
     assert "is not about build/simple_api.candidate" in tree.run("ci/push", REGISTRY=REGISTRY, SHA=SHA).stderr
@@ -200,7 +200,7 @@ def test_another_scanner_gets_the_same_images(tree: Tree) -> None:
     scannable(tree)
     tree.program("other")
     assert scan(tree, SCAN_COMMAND="other --strict").returncode == 0
-    assert [call for call in tree.called() if call.startswith("other")] == [f"other --strict {image}" for image in candidates(tree)]
+    assert [call for call in tree.called() if call.startswith("other")] == [f"other --strict {image}" for image in candidates()]
 
 
 def test_a_lab_without_a_scanner_pushes_all(tree: Tree) -> None:

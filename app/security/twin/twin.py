@@ -1,4 +1,4 @@
-"""A twin of the application and of the lab's products that is weak on purpose, to attack: an attack that misses it proves nothing.
+"""A twin of the application and of the lab's products, weak on purpose: an attack that misses it proves nothing.
 
 Never deployed, never built into an image: security/control starts it in a network without a way out, and removes it. What looks
 like a command being run or a file being read is a text: nothing of a request is executed.
@@ -22,14 +22,15 @@ STUDENTS = {"alice": "12", "bob": "13", "<script>alert(4711)</script>": "<b>13</
 CONSOLE = "<title>Werkzeug debugger</title><h1>Interactive Console</h1><script>var EVALEX = true</script>"
 TRACEBACK = 'Traceback (most recent call last):\n  File "/app/app.py", line 1, in <module>\nValueError: malformed\n'
 PRODUCTS = {
-    "gitlab": "001e# service=git-upload-pack\n00000000 refs/heads/main\n",
-    "jenkins": json.dumps({"jobs": [{"name": "student_list"}]}),
+    "gitlab": "001e# service=git-upload-pack\n00000000 refs/heads/main\n<form id=new_new_user>\n",
+    "jenkins": json.dumps({"_class": "hudson.model.Hudson", "jobs": [{"name": "student_list"}]}),
     "registry": json.dumps({"repositories": ["student_list/simple_api"]}),
     "pull": json.dumps({"repositories": ["student_list/simple_api"]}),
     "debug": json.dumps({"ApiVersion": "1.41"}),
 }
 PROJECT_FILES = re.compile(
-    r"/(\.git/config|\.env|dockerfile|docker-compose\.yml|student_age\.json|data/student_age\.json|server-status|phpinfo\.php|metrics)$", re.IGNORECASE
+    r"/(\.git/config|\.env|dockerfile|docker-compose\.yml|(data/)?student_age\.json|server-status|phpinfo\.php|metrics)$",
+    re.IGNORECASE,
 )
 
 
@@ -77,7 +78,8 @@ class Weak(BaseHTTPRequestHandler):
         fields = dict(parse_qsl(address.query) + parse_qsl(body))
         came = [unquote(address.path), *fields.values(), self.headers.get("User-Agent", ""), self.headers.get("Referer", "")]
         page = [
-            "<html><body><form action='/' method='get'><input name='name'><input type='submit' name='submit' value='List'></form>",
+            "<html><body><form action='/' method='post'><input name='name'><input type='submit' name='submit' value='List'>",
+            "</form>",
             *(f"<p>{text}</p>" for text in came),
             *(f"<p>{int(a) * int(b)}</p>" for text in came for a, b in re.findall(r"(\d{1,6})\*(\d{1,6})", text)),
             *("<p>uid=0(root) gid=0(root)</p>" for text in came if "id" in text and "$(" in text),
@@ -92,6 +94,9 @@ class Weak(BaseHTTPRequestHandler):
         body = text.encode()
         self.send_response(status)
         self.send_header("X-Powered-By", "hope")
+        self.send_header("Content-Security-Policy", "script-src 'unsafe-inline'")
+        if self.command == "POST":
+            self.send_header("Location", "/v2/student_list/website/blobs/uploads/1")
         self.send_header("Set-Cookie", "id=1")
         self.send_header("Access-Control-Allow-Origin", "*")
         self.send_header("Content-Type", "text/html")

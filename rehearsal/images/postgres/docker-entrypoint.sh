@@ -21,13 +21,13 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
     new=$PGDATA/new
     chmod 0700 "$PGDATA"
     # What an interrupted start has left is no database.
-    find "$PGDATA" -mindepth 1 -delete
+    rm -rf "${PGDATA:?}"/*
     printf '%s\n' "$password" >/tmp/password
     # shellcheck disable=SC2086 # a list of options, as in the official image
     initdb --username="$user" --pwfile=/tmp/password ${POSTGRES_INITDB_ARGS:-} -D "$new"
     rm -f /tmp/password
     printf 'host all all all %s\n' "${POSTGRES_HOST_AUTH_METHOD:-scram-sha-256}" >>"$new/pg_hba.conf"
-    pg_ctl -D "$new" -o "-c listen_addresses=''" -w start >/dev/null
+    pg_ctl -D "$new" -o "-c listen_addresses=''" -w start
     [ "${POSTGRES_DB:-$user}" = postgres ] || createdb --username="$user" --maintenance-db=postgres "${POSTGRES_DB:-$user}"
     pg_ctl -D "$new" -m fast -w stop >/dev/null
     for file in "$new"/*; do

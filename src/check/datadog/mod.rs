@@ -116,8 +116,14 @@ impl Spec {
         ];
         let mut answers = web::ask(reach, &self.ask_from, &requests)?.into_iter();
         let mut next = |what: &str| -> Result<serde_json::Value, String> {
-            let answer = answers.next().unwrap_or_else(|| Err("no answer".to_owned()));
-            answer.and_then(|answer| answer.json(200)).map_err(|why| format!("{}: the query of {what}: {why}", self.api))
+            let about = format!("{}: the query of {what}", self.api);
+            match answers.next().unwrap_or_else(|| Err("no answer".to_owned())) {
+                Ok(answer) if answer.status == 403 => Err(format!(
+                    "{about}: 403: the API key or the application key is wrong or was revoked (datadog_api_key, datadog_app_key)"
+                )),
+                Ok(answer) => answer.json(200).map_err(|why| format!("{about}: {why}")),
+                Err(why) => Err(format!("{about}: {why}; see that {} may reach it", self.ask_from)),
+            }
         };
         Ok(Known {
             now,
@@ -181,10 +187,17 @@ impl Spec {
     }
 }
 
+/// Asks the agent; one that was started less than a minute ago may not answer yet, and is asked again.
+const HEALTH: &str = "until said=$(timeout 30 datadog-agent health 2>&1); do\n  code=$?\n  \
+                      since=$(systemctl show -p ActiveEnterTimestampMonotonic datadog-agent | cut -d= -f2)\n  \
+                      [ $(($(cut -d. -f1 /proc/uptime) - ${since:-0} / 1000000)) -lt 60 ] || { printf '%s\\n' \"$said\"; exit \"$code\"; }\n  \
+                      systemctl is-active -q datadog-agent || { printf '%s\\n' \"$said\"; exit \"$code\"; }\n  \
+                      sleep 2\ndone\nprintf '%s\\n' \"$said\"";
+
 /// What an agent says about itself.
 fn health(reach: &dyn Reach, host: &str) -> Verdict {
-    let asked = Framed::new().ask("active", "systemctl is-active datadog-agent 2>&1").ask("health", "timeout 30 datadog-agent health 2>&1");
-    let frames = match asked.run(reach, host, Vec::new(), Duration::from_secs(60)) {
+    let asked = Framed::new().ask("active", "systemctl is-active datadog-agent 2>&1").ask("health", HEALTH);
+    let frames = match asked.run(reach, host, Vec::new(), Duration::from_secs(120)) {
         Ok(frames) => frames,
         Err(why) => return blind(host, &why),
     };
@@ -199,7 +212,10 @@ fn health(reach: &dyn Reach, host: &str) -> Verdict {
         Ok(frame) => {
             // What follows `=== 1 unhealthy components ===`.
             let text = frame.text();
-            let bad: Vec<&str> = text.lines().skip_while(|line| !line.contains("unhealthy")).skip(1).map(str::trim).collect();
+            let all: Vec<&str> = text.lines().skip_while(|line| !line.contains("unhealthy")).skip(1).map(str::trim).collect();
+            // A name that is said again with its reason says no more.
+            let again = |name: &str| all.iter().any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(':')));
+            let bad: Vec<&str> = all.iter().copied().filter(|line| !again(line)).collect();
             let bad = if bad.is_empty() { last_line(&text).to_owned() } else { bad.join("; ") };
             Verdict::Failed(format!("`datadog-agent health` ends with {}: {bad}; see `datadog-agent status`", frame.status))
         }
@@ -283,7 +299,7 @@ impl Spec {
         let known = match known {
             Ok(known) => known,
             Err(why) => {
-                out.push(Outcome::new(title, Verdict::Failed(format!("{why}; see that {} may reach it", self.ask_from))));
+                out.push(Outcome::new(title, Verdict::Failed(why)));
                 return out;
             }
         };

@@ -49,6 +49,7 @@ enum Wrong {
     Old,
     ContainerMissing,
     Ghosts,
+    AppKeyRevoked,
     NoWay,
 }
 
@@ -99,7 +100,7 @@ fn lab(wrong: Wrong) -> Scripted<'static> {
         let ghosts: &[(&str, i64)] = if wrong == Wrong::Ghosts { &[("host:x", NOW)] } else { &[] };
         let bodies = [answer(&system), answer(&[("host:app.lab", NOW - 3)]), answer(&containers), answer(ghosts)].map(text);
         let frames: Vec<(String, &str)> = (0..4)
-            .map(|n| (format!("status{n}"), "200\n"))
+            .map(|n| (format!("status{n}"), if wrong == Wrong::AppKeyRevoked { "403\n" } else { "200\n" }))
             .chain(bodies.iter().enumerate().map(|(n, body)| (format!("body{n}"), body.as_str())))
             .collect();
         Ok(framed(script, &frames.iter().map(|(id, text)| (id.as_str(), *text, 0)).collect::<Vec<_>>()))
@@ -126,6 +127,11 @@ fn each_fault_is_reported_as_exactly_that() {
         (Wrong::Silent, "metrics of app arrive: system.cpu.user: nothing came within 15 minutes"),
         (Wrong::Old, "metrics of app arrive: system.cpu.user: the last point is 121 s old"),
         (Wrong::ContainerMissing, "metrics of container web of app arrive: container.cpu.usage: nothing came"),
+        (
+            Wrong::AppKeyRevoked,
+            "what the hosts measure arrives: https://api.example: the query of system.cpu.user: 403: the API key or the application key is \
+             wrong or was revoked",
+        ),
         (Wrong::Ghosts, "a host that does not exist has no metrics: 1 series"),
     ] {
         let failed = failures(&spec("aaaaaaaaaaaa").run(&lab(wrong), &mut |_| {}));

@@ -108,8 +108,11 @@ fn room(answer: &Result<Answer, String>) -> Verdict {
         return Verdict::Passed("it has no message about its disk or an unknown index".to_owned());
     }
     let full = bad.iter().any(|text| text.contains("minimum free disk space"));
-    let next =
-        if full { "make room on its disk: forwarders wait meanwhile, and nothing is lost" } else { "name the index in splunk_index" };
+    let next = if full {
+        "make room on its disk: forwarders wait meanwhile, and nothing is lost"
+    } else {
+        "see who sends to it; Splunk says this until somebody deletes its message"
+    };
     Verdict::Failed(format!("it says: {}; {next}", bad.join(" ")))
 }
 
@@ -158,7 +161,7 @@ mod tests {
         let full = "The minimum free disk space (5000MB) reached for /opt/splunk/var/lib/splunk; indexing is paused.";
         assert!(matches!(room(&says(full)), Verdict::Failed(why) if why.contains("make room on its disk")));
         assert!(
-            matches!(room(&says("Received event for unconfigured/disabled/deleted index=x")), Verdict::Failed(why) if why.contains("splunk_index"))
+            matches!(room(&says("Received event for unconfigured/disabled/deleted index=x")), Verdict::Failed(why) if why.contains("see who sends to it"))
         );
         assert!(matches!(room(&Ok(answer(503, ""))), Verdict::Failed(_)) && matches!(room(&Err("no answer".into())), Verdict::Failed(_)));
     }

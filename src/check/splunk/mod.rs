@@ -4,7 +4,7 @@ mod api;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
@@ -192,16 +192,15 @@ fn judge_forwarder(active: &str, process: &str, log: &str) -> Verdict {
     Verdict::Passed(if uid == "0" { "runs as root".to_owned() } else { format!("runs as user {uid} with CAP_DAC_READ_SEARCH") })
 }
 
-/// Whether a line was found as what printed it.
-fn judge_marker(spec: &Spec, marker: &Marker, found: &Found) -> Verdict {
+/// Whether a line was found as what printed it; `known` says what is wrong with its way, if that was seen before.
+fn judge_marker(spec: &Spec, marker: &Marker, found: &Found, known: Option<&str>) -> Verdict {
     let rows: Vec<&(String, String, String)> =
         found.iter().filter(|(raw, _)| raw.contains(&marker.text)).flat_map(|(_, rows)| rows).collect();
     let host = spec.fqdn(&marker.host);
     if rows.is_empty() {
-        return Verdict::Failed(format!(
-            "{} was not found within {} s; see /opt/splunkforwarder/var/log/splunk/splunkd.log on {}, and that {} may reach the indexer",
-            marker.text, spec.patience, marker.host, marker.host
-        ));
+        let log = format!("see /opt/splunkforwarder/var/log/splunk/splunkd.log on {0}, and that {0} may reach the indexer", marker.host);
+        let next = known.map_or(log, |known| format!("{known}, as said above"));
+        return Verdict::Failed(format!("{} was not found within {} s; {next}", marker.text, spec.patience));
     }
     let as_wanted = |row: &&&(String, String, String)| row.0 == host && marker.container.as_ref().is_none_or(|name| row.1 == *name);
     match rows.iter().find(as_wanted) {
@@ -250,7 +249,13 @@ impl CheckKind for Spec {
         progress(&format!("asking Splunk on {}", self.host));
         let api = self.api(reach);
         let mut out = api.outcomes(&self.index);
+        let failed = |verdict: &Verdict| matches!(verdict, Verdict::Failed(_));
+        let refuses = out.iter().any(|outcome| failed(&outcome.verdict)).then_some("Splunk is not as it must be");
+        let mut broken = BTreeSet::new();
         for (host, verdict) in self.forwarders.iter().zip(on_all(&self.forwarders, |host| self.forwarder(reach, host))) {
+            if failed(&verdict) {
+                broken.insert(host.clone());
+            }
             out.push(Outcome::new(format!("the forwarder of {host} runs and may read the logs of containers"), verdict));
         }
         let run = nonce();
@@ -262,7 +267,7 @@ impl CheckKind for Spec {
             let found = self.found(&api, &run);
             let all = found
                 .as_ref()
-                .is_ok_and(|found| markers.iter().all(|marker| matches!(judge_marker(self, marker, found), Verdict::Passed(_))));
+                .is_ok_and(|found| markers.iter().all(|marker| matches!(judge_marker(self, marker, found, None), Verdict::Passed(_))));
             if all || begun.elapsed() >= Duration::from_secs(self.patience) {
                 break found;
             }
@@ -273,7 +278,8 @@ impl CheckKind for Spec {
             Err(why) => out.push(Outcome::new("what is printed can be searched for", Verdict::Failed(why))),
             Ok(found) => {
                 for marker in &markers {
-                    out.push(Outcome::new(format!("a line of {} is found", marker.what), judge_marker(self, marker, &found)));
+                    let known = broken.contains(&marker.host).then_some("its forwarder is not as it must be").or(refuses);
+                    out.push(Outcome::new(format!("a line of {} is found", marker.what), judge_marker(self, marker, &found, known)));
                 }
             }
         }

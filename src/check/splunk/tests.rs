@@ -38,12 +38,16 @@ fn a_line_must_come_from_where_it_was_printed() {
     let found = |host: &str, name: &str| {
         Found::from([("{\"log\":\"poclab-1-x\"}".to_owned(), vec![(host.to_owned(), name.to_owned(), "s".to_owned())])])
     };
-    let judge = |marker: &Marker, found: &Found| judge_marker(&spec(), marker, found);
+    let judge = |marker: &Marker, found: &Found| judge_marker(&spec(), marker, found, None);
     assert!(matches!(judge(&marker(Some("api")), &found("app.lab", "api")), Verdict::Passed(_)));
     assert!(matches!(judge(&marker(None), &found("app.lab", "")), Verdict::Passed(_)));
     for (host, name, want) in [("other.lab", "api", "must be host app.lab"), ("app.lab", "", "must be host app.lab, container api")] {
         let verdict = judge(&marker(Some("api")), &found(host, name));
         assert!(matches!(&verdict, Verdict::Failed(why) if why.contains(want)), "{verdict:?}");
     }
-    assert!(matches!(judge(&marker(None), &Found::new()), Verdict::Failed(why) if why.contains("was not found")));
+    assert!(
+        matches!(judge(&marker(None), &Found::new()), Verdict::Failed(why) if why.contains("was not found") && why.contains("splunkd.log"))
+    );
+    let known = judge_marker(&spec(), &marker(None), &Found::new(), Some("its forwarder is broken"));
+    assert!(matches!(&known, Verdict::Failed(why) if why.ends_with("within 0 s; its forwarder is broken, as said above")), "{known:?}");
 }

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use tera::{Context, Tera};
 
 use super::{place, summary, why, word};
-use crate::attack::{Launched, Report, Verdict};
+use crate::attack::{Broken, Launched, Report, Verdict};
 
 /// The name ends in .html, so that tera escapes all values.
 const NAME: &str = "attack.html";
@@ -25,6 +25,7 @@ struct Row<'a> {
     tags: &'a [String],
     step: &'a str,
     why: &'a str,
+    more: &'a [Broken],
     seconds: String,
     launched: &'a [Launched],
 }
@@ -53,6 +54,7 @@ pub(super) fn page(report: &Report) -> Result<String> {
             tags: &one.tags,
             step: &one.step,
             why: why(one).unwrap_or_default(),
+            more: &one.more,
             seconds: format!("{:.1}", one.seconds),
             launched: &one.launched,
         })

@@ -12,9 +12,11 @@ use super::print::print_lines;
 use super::{Format, print_text};
 use crate::attack::{Outcome, Report, Verdict};
 
-/// One line for a scenario that is over; more where something is wrong.
+/// One line for a scenario that is over; more where something is wrong. What was skipped is in the summary's number.
 pub fn print_attack(outcome: &Outcome, control: bool) {
-    print_lines(&lines(outcome, control));
+    if !matches!(outcome.verdict, Verdict::Skipped(_)) {
+        print_lines(&lines(outcome, control));
+    }
 }
 
 /// The end: numbers, in the words of an attack or of a control; or the whole as one document.
@@ -82,6 +84,9 @@ fn lines(outcome: &Outcome, control: bool) -> Vec<String> {
             lines.push(format!("             {}", outcome.step));
         }
         lines.extend(why(outcome).map(|why| format!("             {why}")));
+        for broken in &outcome.more {
+            lines.extend([format!("             {}", broken.step), format!("             {}", broken.why)]);
+        }
     }
     lines
 }
@@ -111,7 +116,8 @@ fn status(outcome: &Outcome, control: bool) -> TestCaseStatus {
     let bad = |kind: NonSuccessKind, message: &str| {
         let mut status = TestCaseStatus::non_success(kind);
         status.set_message(message.lines().next().unwrap_or_default());
-        status.set_description(format!("{}\n{message}\n{}", outcome.step, place(outcome)));
+        let more: String = outcome.more.iter().map(|broken| format!("{}\n{}\n", broken.step, broken.why)).collect();
+        status.set_description(format!("{}\n{message}\n{more}{}", outcome.step, place(outcome)));
         status
     };
     match &outcome.verdict {
@@ -173,6 +179,7 @@ mod tests {
             tags: vec!["slow".into()],
             verdict,
             step: step.into(),
+            more: Vec::new(),
             seconds: 1.25,
             launched: vec![launched.clone()],
         };

@@ -24,6 +24,10 @@ impl Spec {
             // Of a list it means that what the list belongs to is not there.
             Some(Answer::Status(404, _)) => Vec::new(),
             Some(Answer::Status(200, body)) => self.found(path, body)?,
+            Some(Answer::Status(status @ (401 | 403), body)) => {
+                let next = "the key or password for this API is wrong or was revoked, or may not do this";
+                return Err(format!("GET {path} was refused with {status} ({}): {next}", words(body)));
+            }
             Some(Answer::Status(status, body)) => return Err(format!("GET {path} was answered with {status}: {}", words(body))),
         };
         Ok(Observed { installed: true, objects, kept })

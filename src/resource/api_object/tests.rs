@@ -56,6 +56,14 @@ fn kept(spec: &Spec, id: &str) -> String {
 }
 
 #[test]
+fn a_login_that_is_refused_is_called_that() {
+    let why = see(&spec(hook()), &answer(403, "{}")).err().unwrap();
+    assert!(why.contains("was refused with 403 ({})") && why.contains("the key or password for this API is wrong"), "{why}");
+    let why = see(&spec(hook()), &answer(500, "{}")).err().unwrap();
+    assert!(why.contains("was answered with 500: {}") && !why.contains("key"), "{why}");
+}
+
+#[test]
 fn each_difference_of_a_hook_is_named() {
     let spec = spec(hook());
     let good = json!([{"id": 1, "url": "https://elsewhere"}, gitlab_hook(7)]).to_string();
@@ -82,7 +90,7 @@ fn each_difference_of_a_hook_is_named() {
 fn what_could_not_be_seen_is_unknown() {
     let spec = spec(hook());
     for (text, about) in [
-        (answer(401, r#"{"message":"401 Unauthorized"}"#), "401: 401 Unauthorized"),
+        (answer(401, r#"{"message":"401 Unauthorized"}"#), "refused with 401 (401 Unauthorized)"),
         (answer(502, "<html>\n<h1>502</h1>"), "502: <html>"),
         (answer(200, "<html>"), "not answered with JSON"),
         (answer(200, "{}"), "not answered with a list"),

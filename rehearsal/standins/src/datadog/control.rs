@@ -1,6 +1,6 @@
 //! The agent's ports on its own host: `cmd_port`, which `health` and `status` ask, and `expvar_port`.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -66,9 +66,10 @@ pub fn open(configuration: &Configuration, health: &Shared) -> Result<(), String
 
 fn answer(mut stream: TcpStream, health: &Shared) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let mut head = [0; 1024];
-    let read = stream.read(&mut head)?;
-    let request = String::from_utf8_lossy(&head[..read]).into_owned();
+    // To the empty line: an answer to what has not been read whole would break the connection.
+    let mut head = BufReader::new(&stream).take(8192).lines();
+    let request = head.next().transpose()?.unwrap_or_default();
+    while head.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
     let path = request.split_whitespace().nth(1).unwrap_or_default();
     let (status, text) = health.lock().unwrap_or_else(PoisonError::into_inner).told(path);
     write!(stream, "HTTP/1.0 {status} X\r\nContent-Type: text/plain\r\n\r\n{text}")
@@ -80,7 +81,8 @@ pub fn ask(configuration: &Path, path: &str) -> Result<String, String> {
     let unreachable =
         |why: std::io::Error| format!("Error: could not reach the agent on localhost:{port}: {why}\nMake sure the agent is running.");
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map_err(unreachable)?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").map_err(unreachable)?;
+    let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).map_err(unreachable)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).map_err(unreachable)?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
@@ -90,4 +92,26 @@ pub fn ask(configuration: &Path, path: &str) -> Result<String, String> {
 /// A list of texts in a YAML document.
 pub fn texts(value: &Value) -> Vec<String> {
     value.as_array().into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// A request may come in pieces: each was a packet of its own, and the first one was answered.
+    #[test]
+    fn a_request_in_pieces_is_one_request() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let server = std::thread::spawn(move || answer(listener.accept().unwrap().0, &Shared::default()));
+        for piece in ["GET ", "/agent/status/health", " HTTP/1.0\r\nHost: localhost\r\n", "\r\n"] {
+            client.write_all(piece.as_bytes()).unwrap();
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        let mut said = String::new();
+        client.read_to_string(&mut said).unwrap();
+        assert!(said.starts_with("HTTP/1.0 200 ") && said.ends_with("Agent health: PASS"), "{said}");
+        server.join().unwrap().unwrap();
+    }
 }

@@ -77,8 +77,10 @@ impl Objects {
 
     /// Monitors; of the list, those whose name has `name` in it.
     pub fn monitors(&mut self, method: &str, id: Option<&str>, name: &str, body: Map<String, Value>) -> Answer {
-        let at =
-            |all: &[Map<String, Value>], id: &str| all.iter().position(|one| one.get("id").is_some_and(|known| known.to_string() == id));
+        let at = |all: &[Map<String, Value>], id: &str| {
+            let number: u64 = id.parse().ok()?;
+            all.iter().position(|one| one.get("id").and_then(Value::as_u64) == Some(number))
+        };
         match (method, id) {
             ("GET", None) => {
                 let fits = |one: &&Map<String, Value>| {

@@ -150,7 +150,7 @@ mod tests {
         let read = metrics(&unpack("deflate", &packed).unwrap()).unwrap();
         let want =
             Metric { name: "system.cpu.user".into(), tags: vec!["host:a.lab".into(), "lab:x".into()], points: vec![(1_800_000_000, 1.5)] };
-        assert_eq!(read, [want.clone()]);
+        assert_eq!(read, std::slice::from_ref(&want));
         let json = br#"{"series":[{"metric":"system.cpu.user","host":"a.lab","tags":["lab:x"],"points":[[1800000000,1.5]]}]}"#;
         assert_eq!(metrics_v1(json).unwrap(), [want]);
     }

@@ -9,9 +9,12 @@ use super::payload::Metric;
 /// Seconds that points are kept.
 const KEPT: i64 = 3600;
 
+/// A metric's name and its tags, in order.
+type Key = (String, Vec<String>);
+
 /// All points, by metric and its tags.
 #[derive(Default)]
-pub struct Points(BTreeMap<(String, Vec<String>), VecDeque<(i64, f64)>>);
+pub struct Points(BTreeMap<Key, VecDeque<(i64, f64)>>);
 
 impl Points {
     /// Takes what came; what is too old goes.

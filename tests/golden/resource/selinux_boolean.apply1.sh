@@ -1,0 +1,2 @@
+# switch virt_use_nfs on
+setsebool -P virt_use_nfs=on
