@@ -11,7 +11,8 @@ use serde::Deserialize;
 pub struct Tools {
     /// Programs that run in containers, by their names in attacks. All others are looked for in the PATH.
     pub images: BTreeMap<String, Image>,
-    /// The network of those containers: `host` (the default) or the name of a Docker network.
+    /// The network of those containers: `host` (the default), `container:NAME` (that container's), or the name of a Docker network. Docker 20.10
+    /// can stop answering when many containers join and leave one network at the same time: then prefer a container's.
     pub network: String,
     /// What attacks get for environment variables that are not set.
     pub variables: BTreeMap<String, String>,

@@ -438,7 +438,7 @@ pub struct Attack {
     /// Which program runs in which image, variables, files [default: /etc/poclab/attack.yml where there is one; else everything from the PATH]
     #[arg(long, env = "POCLAB_ATTACK_TOOLS", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub tools: Option<PathBuf>,
-    /// The network of the tools' containers: `host`, or the name of a Docker network [default: as in the tools file, else host]
+    /// The network of the tools' containers: `host`, `container:NAME`, or the name of a Docker network [default: as in the tools file, else host]
     #[arg(long, value_name = "NAME")]
     pub network: Option<String>,
     /// The target is weak on purpose: every attack must succeed

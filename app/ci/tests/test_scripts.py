@@ -233,7 +233,7 @@ def test_attack_tries_what_is_deployed_and_then_stored_data(tree: Tree) -> None:
     first, second = attacks(tree)
     assert first.startswith(f"poclab attack --output {tree.app}/build/attack {tree.app}/security/authentication.attack ")
     assert first.endswith(f"{tree.app}/security/tls.attack {tree.app}/security/scanner/wapiti.attack")
-    assert second.startswith(f"poclab attack --output {tree.app}/build/stored --network student_list-attack-")
+    assert second.startswith(f"poclab attack --output {tree.app}/build/stored --network container:student_list-attack-")
     assert second.endswith("/security/stored/stored.attack")
     starts = [call for call in tree.called() if call.startswith("docker run") and "--detach" in call]
     assert [call.split()[-1] for call in starts] == [DIGEST % "simple_api", DIGEST % "website"]
@@ -263,7 +263,7 @@ def test_the_control_attacks_a_twin_that_is_removed(tree: Tree) -> None:
     told = tree.run("security/control", "--format", "json", WEB_SCANNER="wapiti", TWIN_IMAGE="tools:1")
     assert (told.returncode, told.stdout) == (3, "http://twin:5000 http\n")
     [called] = attacks(tree)
-    assert called.startswith("poclab attack --control --network student_list-twin-")
+    assert called.startswith("poclab attack --control --network container:student_list-twin-")
     assert called.endswith("/stored/stored.attack " + str(tree.app / "security/scanner/wapiti.attack"))
     created = [call for call in tree.called() if call.startswith("docker network create")]
     assert "--internal" in created[0]
