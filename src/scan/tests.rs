@@ -92,7 +92,7 @@ fn report() -> Value {
         "manifest_hash": digest(),
         "packages": {"1": package("1", "openssl", "3.0.9-1"), "2": package("2", "pyyaml", "5.3")},
         "distributions": {"7": {"id": "7", "did": "debian", "name": "Debian GNU/Linux", "version": "12 (bookworm)", "version_id": "12"}},
-        "repository": {"3": {"id": "3", "name": "pypi", "uri": "https://pypi.org/simple", "cpe": ""}},
+        "repository": {"3": {"id": "3", "name": "pypi", "uri": "https://packages.example/simple", "cpe": ""}},
         "environments": {
             "1": [{"package_db": "var/lib/dpkg/status", "introduced_in": layer(), "distribution_id": "7", "repository_ids": null}],
             "2": [{"package_db": "python:app", "introduced_in": layer(), "distribution_id": "", "repository_ids": ["3"]}],
