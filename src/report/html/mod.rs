@@ -4,8 +4,10 @@
 //! today; and a report can be made again at any time. The way: [`record`] (lines -> events with times) -> [`run`] (what
 //! happened, by subject) -> one view per subject -> [`page`] (tera, every value escaped).
 
+mod attack;
 mod changes;
 mod checks;
+mod document;
 mod figure;
 mod hosts;
 mod page;
@@ -28,6 +30,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+pub use attack::attack_page;
 pub use scan::scan_page;
 
 /// The report as text, made from a run's log.

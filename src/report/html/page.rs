@@ -1,20 +1,17 @@
-//! Puts the page together. Templates are part of the program; whatever goes into them is escaped by tera.
+//! Puts the page of a run together.
 
-use anyhow::{Context as _, Result};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use anyhow::Result;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
-use tera::{Context, Tera};
+use tera::Context;
 
+use super::document::{self, Template};
 use super::run::Run;
 use super::{changes, checks, hosts, sign, timeline, topology};
 use crate::engine::RunKind;
 use crate::report::line::duration;
 use crate::report::narrator::word;
 
-/// Names end in .html, so that tera escapes all values in them.
-const TEMPLATES: &[(&str, &str)] = &[
+const TEMPLATES: &[Template] = &[
     ("page.html", include_str!("templates/page.html")),
     ("summary.html", include_str!("templates/summary.html")),
     ("hosts.html", include_str!("templates/hosts.html")),
@@ -24,14 +21,12 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("timeline.html", include_str!("templates/timeline.html")),
     ("proof.html", include_str!("templates/proof.html")),
 ];
-pub(super) const STYLE: &str = include_str!("templates/style.css");
 
 /// What stands at the top.
 #[derive(Serialize)]
 struct Head<'a> {
     kind: &'static str,
     lab: &'a str,
-    version: &'a str,
     started: String,
     took: String,
     operator: &'a str,
@@ -67,16 +62,7 @@ struct Numbers {
 
 /// The page.
 pub fn render(run: &Run, record: &str) -> Result<String> {
-    let mut tera = Tera::default();
-    tera.add_raw_templates(TEMPLATES.iter().copied()).context("the report's templates are wrong (please report this as a defect)")?;
-    let context = context(run, record);
-    tera.render("page.html", &context).context("the report cannot be rendered (please report this as a defect)")
-}
-
-/// The only style that a browser may apply, by its hash: nothing that a host said can bring another one.
-pub(super) fn policy() -> String {
-    let hash = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
-    format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'")
+    document::render(TEMPLATES, "page.html", &run.version, context(run, record))
 }
 
 fn context(run: &Run, record: &str) -> Context {
@@ -86,7 +72,6 @@ fn context(run: &Run, record: &str) -> Context {
     let head = Head {
         kind: word(run.kind),
         lab: &run.lab,
-        version: &run.version,
         started: run.started.replacen('T', " ", 1).replacen('Z', " UTC", 1),
         took: duration(done.map_or(run.seconds, |done| done.seconds)),
         operator: &run.scope.operator,
@@ -117,8 +102,6 @@ fn context(run: &Run, record: &str) -> Context {
         verify: run.kind == RunKind::Verify,
     };
     let mut context = Context::new();
-    context.insert("policy", &policy());
-    context.insert("style", STYLE);
     context.insert("head", &head);
     context.insert("numbers", &numbers);
     context.insert("sign", &sign::judge(run));

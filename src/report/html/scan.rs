@@ -1,14 +1,14 @@
 //! The page of one scanned image.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::Serialize;
-use tera::{Context, Tera};
+use tera::Context;
 
-use super::page::{STYLE, policy};
+use super::document::{self, Template};
 use crate::report::scan::{ScanReport, counts, fate, head, severity, tail};
 use crate::scan::Finding;
 
-const TEMPLATE: &str = include_str!("templates/scan.html");
+const TEMPLATE: Template = ("scan.html", include_str!("templates/scan.html"));
 
 /// A line of the table.
 #[derive(Serialize)]
@@ -21,12 +21,7 @@ struct Row<'a> {
 
 /// The page as text. It needs nothing else, and a browser applies no other style than its own.
 pub fn scan_page(report: &ScanReport<'_>) -> Result<String> {
-    let mut tera = Tera::default();
-    tera.add_raw_template("scan.html", TEMPLATE).context("the page's template is wrong (please report this as a defect)")?;
     let mut context = Context::new();
-    context.insert("policy", &policy());
-    context.insert("style", STYLE);
-    context.insert("version", env!("CARGO_PKG_VERSION"));
     context.insert("image", report.image);
     context.insert("verdict", report.verdict());
     context.insert("file", report.file);
@@ -43,5 +38,5 @@ pub fn scan_page(report: &ScanReport<'_>) -> Result<String> {
         context.insert("notes", &tail(scan, report.verdict())[1..]);
         context.insert("feeds", &scan.feeds);
     }
-    tera.render("scan.html", &context).context("the page cannot be rendered (please report this as a defect)")
+    document::render(&[TEMPLATE], TEMPLATE.0, env!("CARGO_PKG_VERSION"), context)
 }

@@ -1,6 +1,4 @@
-//! Attacks: line by line while they run, and as documents (JSON, JUnit, HTML) at the end.
-
-mod html;
+//! Attacks: line by line while they run, and as documents at the end: JSON, JUnit, a page (`html/attack.rs`).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
+use super::html::attack_page;
 use super::print::print_lines;
 use super::{Format, print_text};
 use crate::attack::{Outcome, Report, Verdict};
@@ -34,7 +33,7 @@ pub fn write_attacks(prefix: &Path, report: &Report) -> Result<Vec<PathBuf>> {
     if let Some(folder) = prefix.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
-    [("json", json(report)?), ("xml", junit(report)?), ("html", html::page(report)?)]
+    [("json", json(report)?), ("xml", junit(report)?), ("html", attack_page(report)?)]
         .into_iter()
         .map(|(extension, text)| {
             let mut name = prefix.as_os_str().to_owned();
@@ -47,7 +46,7 @@ pub fn write_attacks(prefix: &Path, report: &Report) -> Result<Vec<PathBuf>> {
 }
 
 /// What a scenario is called for people: of a control, where an attack must succeed, that is good.
-fn word(verdict: &Verdict, control: bool) -> &'static str {
+pub(super) fn word(verdict: &Verdict, control: bool) -> &'static str {
     match (verdict, control) {
         (Verdict::Passed, false) => "withstood",
         (Verdict::Failed(_), false) => "SUCCEEDED",
@@ -58,14 +57,14 @@ fn word(verdict: &Verdict, control: bool) -> &'static str {
     }
 }
 
-fn why(outcome: &Outcome) -> Option<&str> {
+pub(super) fn why(outcome: &Outcome) -> Option<&str> {
     match &outcome.verdict {
         Verdict::Passed => None,
         Verdict::Failed(why) | Verdict::Error(why) | Verdict::Skipped(why) => Some(why),
     }
 }
 
-fn place(outcome: &Outcome) -> String {
+pub(super) fn place(outcome: &Outcome) -> String {
     format!("{}:{}", outcome.file.display(), outcome.line)
 }
 
@@ -91,7 +90,7 @@ fn lines(outcome: &Outcome, control: bool) -> Vec<String> {
     lines
 }
 
-fn summary(report: &Report) -> String {
+pub(super) fn summary(report: &Report) -> String {
     let [passed, failed, errors, skipped] = report.counts();
     let skipped = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
     let took = format!("{:.0} s", report.seconds);
@@ -159,11 +158,11 @@ fn junit(report: &Report) -> Result<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::attack::Launched;
 
-    pub(super) fn report(control: bool) -> Report {
+    pub fn report(control: bool) -> Report {
         let launched = Launched {
             command: vec!["curl".into(), "http://app/?q=<script>alert(1)</script>".into()],
             status: 0,

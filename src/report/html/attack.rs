@@ -1,19 +1,14 @@
-//! One page about attacks, without scripts; nothing in it is loaded from elsewhere, and whatever a target said is text.
+//! The page about attacks. Whatever a target said is text.
 
-use anyhow::{Context as _, Result};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use anyhow::Result;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
-use tera::{Context, Tera};
+use tera::Context;
 
-use super::{place, summary, why, word};
+use super::document::{self, Template};
 use crate::attack::{Broken, Launched, Report, Verdict};
+use crate::report::attack::{place, summary, why, word};
 
-/// The name ends in .html, so that tera escapes all values.
-const NAME: &str = "attack.html";
-const TEMPLATE: &str = include_str!("attack.html");
-const STYLE: &str = include_str!("attack.css");
+const TEMPLATE: Template = ("attack.html", include_str!("templates/attack.html"));
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -41,7 +36,7 @@ fn class(verdict: &Verdict, control: bool) -> &'static str {
 }
 
 /// The page.
-pub(super) fn page(report: &Report) -> Result<String> {
+pub fn attack_page(report: &Report) -> Result<String> {
     let rows: Vec<Row<'_>> = report
         .scenarios
         .iter()
@@ -60,33 +55,22 @@ pub(super) fn page(report: &Report) -> Result<String> {
         })
         .collect();
     let good = !rows.is_empty() && rows.iter().all(|row| row.class != "bad");
-    let mut tera = Tera::default();
-    tera.add_raw_template(NAME, TEMPLATE).context("the template of the attacks' page is wrong (please report this as a defect)")?;
     let mut context = Context::new();
-    context.insert(
-        "policy",
-        &format!(
-            "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
-            STANDARD.encode(Sha256::digest(STYLE.as_bytes()))
-        ),
-    );
-    context.insert("style", STYLE);
-    context.insert("version", env!("CARGO_PKG_VERSION"));
     context.insert("control", &report.control);
     context.insert("summary", &summary(report));
     context.insert("good", &good);
     context.insert("rows", &rows);
-    tera.render(NAME, &context).context("the attacks' page cannot be rendered (please report this as a defect)")
+    document::render(&[TEMPLATE], TEMPLATE.0, env!("CARGO_PKG_VERSION"), context)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::report;
     use super::*;
+    use crate::report::attack::tests::report;
 
     #[test]
     fn what_a_target_says_stays_text() {
-        let text = page(&report(false)).unwrap();
+        let text = attack_page(&report(false)).unwrap();
         assert!(text.contains("&lt;script&gt;alert(1)&lt;") && !text.contains("<script"), "{text}");
         assert!(text.contains("SUCCEEDED") && text.contains("Attacks succeeded, or nobody knows"), "{text}");
         // It is XML as well, so a reader can check that it is whole.
