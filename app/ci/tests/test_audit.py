@@ -28,6 +28,7 @@ def test_our_own_pins_are_fine(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_known_bad_pin_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert audit.main([requirements(tmp_path, "Flask==0.12.2 \\\n    --hash=sha256:00\n")], TODAY) == 1
     assert "flask 0.12.2: CVE-2018-1000656" in capsys.readouterr().err
+    assert audit.main([requirements(tmp_path, "Flask[async,dotenv]==0.12.2\n")], TODAY) == 1
 
 
 @pytest.mark.parametrize(
