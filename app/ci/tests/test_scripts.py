@@ -186,6 +186,23 @@ def test_what_does_not_pass_is_not_pushed(tree: Tree, status: int) -> None:
     assert not [call for call in tree.called()[before:] if call.startswith("docker push")]
 
 
+@pytest.mark.parametrize(("api", "website"), [(3, 4), (4, 3), (3, 64), (0, 4)])
+def test_could_not_look_is_worse_than_refused(tree: Tree, api: int, website: int) -> None:
+    scannable(tree)
+    tree.program("poclab", f'case "$*" in *simple_api@*) exit {api} ;; *) exit {website} ;; esac')
+    assert scan(tree, SCANNER="clair").returncode == max(api, website)
+
+
+def test_files_of_an_earlier_scan_do_not_stand_for_this_one(tree: Tree) -> None:
+    scannable(tree)
+    old = [tree.app / f"build/{part}.{kind}" for part in ["simple_api", "website"] for kind in ["passed", "scan.json", "scan.sarif", "scan.html"]]
+    for file in old:
+        file.write_text("old")
+    tree.program("docker", "exit 1")
+    assert scan(tree, SCANNER="clair").returncode != 0
+    assert not [file for file in old if file.exists()]
+
+
 def test_only_what_was_scanned_is_pushed(tree: Tree) -> None:
     scannable(tree)
     assert scan(tree, SCANNER="clair").returncode == 0
