@@ -71,6 +71,51 @@ impl Place {
     }
 }
 
+/// A Clair that gives one of these answers to each connection; an empty one hangs up.
+fn moody(answers: &'static [&'static str]) -> (SocketAddr, std::thread::JoinHandle<usize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = std::thread::spawn(move || {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+        answers.len()
+    });
+    (address, asked)
+}
+
+const BUSY: &str = "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+const GOOD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnull";
+
+#[test]
+fn who_is_busy_or_hangs_up_is_asked_again() {
+    let (address, asked) = moody(&[BUSY, "", GOOD]);
+    let http = Http::new(&Place::new(&lab_ca()).config(address, "r:5443")).unwrap();
+    assert_eq!(http.ask("/x", None).unwrap(), (200, b"null".to_vec()));
+    assert_eq!(asked.join().unwrap(), 3);
+    let (address, asked) = moody(&[BUSY, BUSY, BUSY]);
+    let http = Http::new(&Place::new(&lab_ca()).config(address, "r:5443")).unwrap();
+    assert_eq!(http.ask("/x", None).unwrap().0, 429, "not for ever");
+    assert_eq!(asked.join().unwrap(), 3);
+}
+
+#[test]
+fn all_that_is_asked_has_one_deadline() {
+    // It is connected to, and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = Place::new(&lab_ca());
+    let config = Config { deadline: 1, ..place.config(silent.local_addr().unwrap(), "r:5443") };
+    let http = Http::new(&config).unwrap();
+    let started = Instant::now();
+    for _ in 0..3 {
+        let told = http.ask("/x", None).unwrap_err();
+        assert!(told.ends_with("has not answered in time: all of it may take 1 s (`deadline`)"), "{told}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+}
+
 fn image(registry: &str) -> Image {
     format!("{registry}/a/b@sha256:{}", "ab".repeat(32)).parse().unwrap()
 }
