@@ -9,6 +9,8 @@ use super::vulnerabilities::Report;
 
 /// What the vulnerability database was filled with: the newest operation of each updater.
 pub const OPERATIONS: &str = "/matcher/api/v1/internal/update_operation?latest=true";
+/// The same of its enrichers: [`OPERATIONS`] leaves them out.
+pub const ENRICHMENTS: &str = "/matcher/api/v1/internal/update_operation?latest=true&kind=enrichment";
 const INDEX: &str = "/indexer/api/v1/index_report";
 const REPORT: &str = "/matcher/api/v1/vulnerability_report/";
 
@@ -37,12 +39,13 @@ struct Index {
     err: String,
 }
 
-/// The updaters' newest operations.
+/// The updaters' and enrichers' newest operations.
 pub fn operations(clair: &dyn Ask, now: OffsetDateTime) -> Result<Feeds, String> {
-    match clair.ask(OPERATIONS, None)? {
-        (200, body) => Feeds::read(&body, now),
+    let ask = |path| match clair.ask(path, None)? {
+        (200, body) => Ok(body),
         (status, body) => Err(unexpected("for what it has loaded", status, &body)),
-    }
+    };
+    Feeds::read(&ask(OPERATIONS)?, now)?.with_enrichments(&ask(ENRICHMENTS)?, now)
 }
 
 /// Has Clair look into the layers. Returns when it is done.

@@ -9,11 +9,23 @@ use time::format_description::well_known::{Rfc2822, Rfc3339};
 
 use crate::base::rfc3339;
 
+/// What an updater's data is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Packages are compared with it.
+    Vulnerability,
+    /// It says more about what was found, such as how bad it is. Nothing is compared with it.
+    Enrichment,
+}
+
 /// What one updater has loaded.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Feed {
-    /// Its name: `debian/updater`, `osv/pypi`.
+    /// Its name: `debian/updater`, `osv/pypi`, `clair.cvss`.
     pub updater: String,
+    /// What its data is for.
+    pub kind: Kind,
     /// When it was loaded, RFC 3339.
     pub loaded: String,
     /// Where the source says of itself when it was made (Debian does), that date. Data that was imported from a file is as old as its
@@ -75,43 +87,38 @@ struct Operation {
 }
 
 impl Feeds {
-    /// Reads the newest operations: a map from updaters to operations, `{}` when there are none.
+    /// Reads the newest operations that loaded vulnerabilities: a map from updaters to operations, `{}` when there are none.
     pub fn read(body: &[u8], now: OffsetDateTime) -> Result<Self, String> {
-        let all: Option<BTreeMap<String, Vec<Operation>>> =
-            serde_json::from_slice(body).map_err(|why| format!("Clair's answer about what it has loaded cannot be read: {why}"))?;
-        let mut feeds = Vec::new();
-        for (updater, operations) in all.unwrap_or_default() {
-            let mut newest: Option<(OffsetDateTime, Option<OffsetDateTime>)> = None;
-            for operation in &operations {
-                let loaded = OffsetDateTime::parse(&operation.date, &Rfc3339)
-                    .map_err(|_| format!("Clair says that {updater} was loaded at `{}`, which is no date", operation.date))?;
-                if newest.is_none_or(|(known, _)| known < loaded) {
-                    newest = Some((loaded, source_date(&operation.fingerprint)));
-                }
-            }
-            if let Some((loaded, recorded)) = newest {
-                let since = recorded.map_or(loaded, |recorded| recorded.min(loaded));
-                feeds.push(Feed { updater, loaded: rfc3339(loaded), recorded: recorded.map(rfc3339), age: (now - since).whole_days() });
-            }
-        }
-        Ok(Self(feeds))
+        Ok(Self(operations(Kind::Vulnerability, body, now)?))
     }
 
-    /// Whether an updater whose name begins like this has loaded anything.
-    pub fn has(&self, prefix: &str) -> bool {
-        self.0.iter().any(|feed| feed.updater.starts_with(prefix))
+    /// These, and what the newest operations of enrichers loaded. Clair answers about one kind at a time.
+    pub fn with_enrichments(mut self, body: &[u8], now: OffsetDateTime) -> Result<Self, String> {
+        self.0.extend(operations(Kind::Enrichment, body, now)?);
+        Ok(self)
     }
 
-    /// Whether these updaters are loaded, and their newest data is not older than that.
+    /// Those of one kind.
+    pub fn of(&self, kind: Kind) -> impl Iterator<Item = &Feed> {
+        self.0.iter().filter(move |feed| feed.kind == kind)
+    }
+
+    /// The age in days of the newest vulnerabilities of the updaters that fit a name (`*` at its end stands for anything); `None`: none of
+    /// them has loaded anything.
+    pub fn age(&self, name: &str) -> Option<i64> {
+        self.of(Kind::Vulnerability).filter(|feed| fits(name, &feed.updater)).map(|feed| feed.age).min()
+    }
+
+    /// Whether these updaters are loaded, and their newest data is not older than that. Without vulnerabilities it is empty, whatever
+    /// enrichers have loaded.
     pub fn state(&self, wanted: &[String], max_age_days: u32) -> State {
-        if self.0.is_empty() {
+        if self.of(Kind::Vulnerability).next().is_none() {
             return State::Empty;
         }
         let mut missing = Vec::new();
         let mut old = Vec::new();
         for name in wanted {
-            let fits = |updater: &str| name.strip_suffix('*').map_or(updater == name, |start| updater.starts_with(start));
-            match self.0.iter().filter(|feed| fits(&feed.updater)).map(|feed| feed.age).min() {
+            match self.0.iter().filter(|feed| fits(name, &feed.updater)).map(|feed| feed.age).min() {
                 None => missing.push(name.clone()),
                 Some(age) if age > i64::from(max_age_days) => old.push((name.clone(), age)),
                 Some(_) => {}
@@ -123,6 +130,32 @@ impl Feeds {
             (true, true) => State::Loaded,
         }
     }
+}
+
+/// Whether an updater is one that a name means.
+fn fits(name: &str, updater: &str) -> bool {
+    name.strip_suffix('*').map_or(updater == name, |start| updater.starts_with(start))
+}
+
+fn operations(kind: Kind, body: &[u8], now: OffsetDateTime) -> Result<Vec<Feed>, String> {
+    let all: Option<BTreeMap<String, Vec<Operation>>> =
+        serde_json::from_slice(body).map_err(|why| format!("Clair's answer about what it has loaded cannot be read: {why}"))?;
+    let mut feeds = Vec::new();
+    for (updater, operations) in all.unwrap_or_default() {
+        let mut newest: Option<(OffsetDateTime, Option<OffsetDateTime>)> = None;
+        for operation in &operations {
+            let loaded = OffsetDateTime::parse(&operation.date, &Rfc3339)
+                .map_err(|_| format!("Clair says that {updater} was loaded at `{}`, which is no date", operation.date))?;
+            if newest.is_none_or(|(known, _)| known < loaded) {
+                newest = Some((loaded, source_date(&operation.fingerprint)));
+            }
+        }
+        if let Some((loaded, recorded)) = newest {
+            let since = recorded.map_or(loaded, |recorded| recorded.min(loaded));
+            feeds.push(Feed { updater, kind, loaded: rfc3339(loaded), recorded: recorded.map(rfc3339), age: (now - since).whole_days() });
+        }
+    }
+    Ok(feeds)
 }
 
 /// The date in a fingerprint, where it is one: Debian's updater keeps the `Last-Modified` of its source there.

@@ -26,6 +26,9 @@ pub struct Finding {
     /// The first version without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fixed_in: Option<String>,
+    /// Digest of the layer that brought the package.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer: Option<String>,
     /// What it is.
     pub description: String,
     /// Where to read more.
@@ -59,14 +62,30 @@ impl Finding {
     }
 }
 
-/// All findings, the worst first, and what is accepted although it is not there.
-pub fn judge(report: &Report, policy: &Policy, today: Date) -> (Vec<Finding>, Vec<Accepted>) {
+/// What the policy makes of a report.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judgement {
+    /// All findings, the worst first.
+    pub findings: Vec<Finding>,
+    /// What is accepted, found, and soon not accepted any more.
+    pub ending: Vec<Accepted>,
+    /// What is accepted although it is not there.
+    pub unused: Vec<Accepted>,
+}
+
+/// For how many days before its end somebody is told of an acceptance.
+pub const NOTICE_DAYS: i64 = 14;
+
+/// Judges what is in a report.
+pub fn judge(report: &Report, policy: &Policy, today: Date) -> Judgement {
     let scores = report.scores();
     let mut used = vec![false; policy.accepted.len()];
     let mut findings: Vec<Finding> = Vec::new();
     for (id, found) in &report.package_vulnerabilities {
         // Both were seen to exist when the report was read.
         let Some(package) = report.packages.get(id) else { continue };
+        let layer =
+            report.environments.get(id).and_then(|places| places.iter().map(|place| &place.introduced_in).find(|layer| !layer.is_empty()));
         for (id, vulnerability) in found.iter().filter_map(|id| Some((id, report.vulnerabilities.get(id)?))) {
             let score = scores.get(id.as_str()).copied().filter(|_| vulnerability.normalized_severity == Severity::Unknown);
             let severity = score.map_or(vulnerability.normalized_severity, Severity::of_score);
@@ -79,6 +98,7 @@ pub fn judge(report: &Report, policy: &Policy, today: Date) -> (Vec<Finding>, Ve
                 severity,
                 score,
                 fixed_in: vulnerability.fixed_in(),
+                layer: layer.cloned(),
                 description: first_sentence(&vulnerability.description),
                 link: link(vulnerability),
                 fate: Fate::Tolerated,
@@ -92,14 +112,18 @@ pub fn judge(report: &Report, policy: &Policy, today: Date) -> (Vec<Finding>, Ve
         let names = |f: &Finding| (f.package.clone(), f.vulnerability.clone(), f.version.clone(), f.fixed_in.clone());
         key(a).cmp(&key(b)).then_with(|| names(a).cmp(&names(b)))
     });
-    // A package that was found twice is named once.
-    findings.dedup();
-    let unused = policy.accepted.iter().zip(used).filter(|(_, used)| !used).map(|(accepted, _)| accepted.clone()).collect();
-    (findings, unused)
+    // A package that was found twice is named once, whichever layers brought it.
+    findings.dedup_by(|a, b| *a == Finding { layer: a.layer.clone(), ..b.clone() });
+    let which = |wanted: bool| policy.accepted.iter().zip(&used).filter(move |(_, used)| **used == wanted).map(|(accepted, _)| accepted);
+    let ends = |accepted: &&Accepted| accepted.last_day().is_some_and(|day| (0..=NOTICE_DAYS).contains(&(day - today).whole_days()));
+    Judgement { ending: which(true).filter(ends).cloned().collect(), unused: which(false).cloned().collect(), findings }
 }
 
 fn fate(finding: &Finding, policy: &Policy, today: Date, used: &mut [bool]) -> Fate {
-    let names = |accepted: &Accepted| accepted.vulnerability == finding.vulnerability || finding.aliases.contains(&accepted.vulnerability);
+    let names = |accepted: &Accepted| {
+        let mut known = std::iter::once(&finding.vulnerability).chain(&finding.aliases);
+        known.any(|name| name.eq_ignore_ascii_case(accepted.vulnerability.trim()))
+    };
     let fits = |accepted: &Accepted| names(accepted) && accepted.package.as_ref().is_none_or(|package| *package == finding.package);
     let mut over = None;
     let mut now = None;

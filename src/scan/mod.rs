@@ -13,6 +13,7 @@ pub(crate) mod hostile;
 mod http;
 mod manifest;
 mod policy;
+mod release;
 mod token;
 mod vulnerabilities;
 
@@ -24,13 +25,13 @@ use time::OffsetDateTime;
 
 use crate::base::Image;
 
-pub use clair::{Ask, Layer, OPERATIONS};
+pub use clair::{Ask, ENRICHMENTS, Layer, OPERATIONS};
 pub use config::{Config, Registry};
 pub use coverage::Uncompared;
-pub use feeds::{Feed, Feeds, State};
+pub use feeds::{Feed, Feeds, Kind, State};
 pub use finding::{Fate, Finding};
 pub use http::Http;
-pub use policy::{Accepted, Policy};
+pub use policy::{Accepted, EndOfLife, Judged, Policy};
 pub use token::bearer;
 pub use vulnerabilities::Severity;
 
@@ -53,12 +54,18 @@ pub struct Scan {
     pub feeds: Vec<Feed>,
     /// The distributions that it is made of.
     pub distributions: Vec<String>,
+    /// Digests of its layers, the lowest first.
+    pub layers: Vec<String>,
     /// How many packages Clair found in it.
     pub packages: usize,
     /// What of it was compared with nothing.
     pub uncompared: Vec<Uncompared>,
+    /// Releases in it that have ended, in words, where the policy allows it.
+    pub ended: Vec<String>,
     /// Everything that Clair found, the worst first.
     pub findings: Vec<Finding>,
+    /// What is accepted, found, and in two weeks not accepted any more.
+    pub ending: Vec<Accepted>,
     /// What is accepted, and found nowhere: it can be taken out of the policy.
     pub unused: Vec<Accepted>,
 }
@@ -83,25 +90,28 @@ pub fn scan(
     let feeds = feeds(config, clair, now)?;
     let pulled = image.pulled(&config.registry.push_to, &config.registry.pull_from)?;
     let layers = manifest::layers(&registry.manifest(&pulled)?, &pulled.digest).map_err(|why| format!("the manifest of {image} {why}"))?;
-    let layers: Vec<Layer> = layers
-        .into_iter()
+    let wanted: Vec<Layer> = layers
+        .iter()
         .map(|digest| {
-            let (uri, authorization) = registry.layer(&pulled, &digest);
-            Layer { digest, uri, authorization }
+            let (uri, authorization) = registry.layer(&pulled, digest);
+            Layer { digest: digest.clone(), uri, authorization }
         })
         .collect();
-    clair::index(clair, &image.digest, &layers)?;
+    clair::index(clair, &image.digest, &wanted)?;
     let report = clair::report(clair, &image.digest)?;
-    let uncompared = coverage::uncompared(&report, &feeds, &policy.without)?;
-    let (findings, unused) = finding::judge(&report, policy, now.date());
+    let coverage::Gaps { uncompared, ended } = coverage::gaps(&report, &feeds, policy, config.max_age_days, now.date())?;
+    let finding::Judgement { findings, ending, unused } = finding::judge(&report, policy, now.date());
     Ok(Scan {
         image: image.to_string(),
         at: crate::base::rfc3339(now),
         feeds: feeds.0,
         distributions: report.distributions.values().map(vulnerabilities::Distribution::shown).collect(),
+        layers,
         packages: report.packages.len(),
         uncompared,
+        ended,
         findings,
+        ending,
         unused,
     })
 }

@@ -53,9 +53,21 @@ impl Severity {
 
 impl<'de> Deserialize<'de> for Severity {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let word = String::deserialize(from)?;
-        let all = || Self::ALL.map(Self::word).join(", ");
-        Self::read(&word).ok_or_else(|| serde::de::Error::custom(format!("`{word}` is no severity: there are {}", all())))
+        // While it is read, so that a mistake in a policy is told with its place.
+        struct Word;
+        impl serde::de::Visitor<'_> for Word {
+            type Value = Severity;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a severity")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<Severity, E> {
+                let all = || Severity::ALL.map(Severity::word).join(", ");
+                Severity::read(word).ok_or_else(|| E::custom(format!("`{word}` is no severity: there are {}", all())))
+            }
+        }
+        from.deserialize_str(Word)
     }
 }
 
@@ -98,9 +110,20 @@ pub struct Distribution {
     name: String,
     #[serde(default)]
     version: String,
+    /// `noble`, `bookworm`.
+    #[serde(default)]
+    pub version_code_name: String,
+    #[serde(default)]
+    version_id: String,
 }
 
 impl Distribution {
+    /// Its release: `12`, `24.04`, `edge`. Clair leaves the version's ID of Alpine empty; it has it as the version.
+    pub fn release(&self) -> &str {
+        let words = if self.version_id.is_empty() { &self.version } else { &self.version_id };
+        words.split_whitespace().next().unwrap_or_default()
+    }
+
     /// For people: `Debian GNU/Linux 12 (bookworm)`.
     pub fn shown(&self) -> String {
         format!("{} {}", if self.name.is_empty() { &self.did } else { &self.name }, self.version).trim().to_owned()
@@ -110,6 +133,12 @@ impl Distribution {
 /// Where a package was found.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Environment {
+    /// The list of packages that names it: `var/lib/dpkg/status`.
+    #[serde(default, deserialize_with = "or_nothing")]
+    pub package_db: String,
+    /// Digest of the layer that brought it.
+    #[serde(default, deserialize_with = "or_nothing")]
+    pub introduced_in: String,
     #[serde(default, deserialize_with = "or_nothing")]
     pub distribution_id: String,
     #[serde(default, deserialize_with = "or_nothing")]
@@ -187,19 +216,52 @@ impl Vulnerability {
         Some(percent_encoding::percent_decode_str(fixed).decode_utf8_lossy().into_owned())
     }
 
-    /// The CVE numbers that its name and its links mention, besides the name itself; the first few.
+    /// The CVE numbers that it is known under, besides its name; the first few. They are in its name, and in the links that Clair makes of
+    /// an advisory's aliases (claircore's `updater/osv`). Other links may be about anything: advisories link to those that they build on.
     pub fn aliases(&self) -> Vec<String> {
         const MOST: usize = 8;
+        const ALIAS: &str = "https://osv.dev/vulnerability/";
+        let in_links = self.links.split_whitespace().filter_map(|link| link.strip_prefix(ALIAS)).filter_map(cve);
+        let in_name = self.name.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').filter_map(cve);
         let mut found: Vec<String> = Vec::new();
-        for text in [&self.name, &self.links] {
-            for (at, _) in text.match_indices("CVE-") {
-                let end = text[at + 4..].find(|c: char| !c.is_ascii_digit() && c != '-').map_or(text.len(), |end| at + 4 + end);
-                let number = text[at..end].trim_end_matches('-').to_owned();
-                if found.len() < MOST && number != self.name && !found.contains(&number) {
-                    found.push(number);
-                }
+        for number in in_name.chain(in_links) {
+            if found.len() < MOST && !number.eq_ignore_ascii_case(&self.name) && !found.contains(&number) {
+                found.push(number);
             }
         }
         found
+    }
+}
+
+/// A text that is a CVE number and nothing else, in capitals.
+fn cve(text: &str) -> Option<String> {
+    let text = text.to_ascii_uppercase();
+    let (year, number) = text.strip_prefix("CVE-")?.split_once('-')?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    (digits(year) && digits(number)).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_it_is_known_under_is_an_alias() {
+        let aliases = |name: &str, links: &str| {
+            let text = serde_json::json!({"name": name, "links": links, "normalized_severity": "High"});
+            serde_json::from_value::<Vulnerability>(text).unwrap().aliases()
+        };
+        let link = "https://osv.dev/vulnerability/";
+        assert_eq!(
+            aliases("GHSA-1", &format!("https://x/CVE-2020-1 {link}CVE-2020-2 {link}cve-2020-3 {link}GHSA-2")),
+            ["CVE-2020-2", "CVE-2020-3"]
+        );
+        assert_eq!(aliases("ALAS-2024-1: CVE-2024-7, important", ""), ["CVE-2024-7"]);
+        for (name, links) in [
+            ("CVE-2020-2", format!("{link}CVE-2020-2 https://security-tracker.debian.org/tracker/CVE-2020-9")),
+            ("GHSA-1", format!("{link}CVE-2020-2/../CVE-2020-3 {link}CVE-x {link}CVE-2020- http://osv.dev/vulnerability/CVE-2020-4")),
+        ] {
+            assert_eq!(aliases(name, &links), Vec::<String>::new(), "{name} {links}");
+        }
     }
 }

@@ -5,8 +5,8 @@ use serde::Serialize;
 use tera::Context;
 
 use super::document::{self, Template};
-use crate::report::scan::{ScanReport, counts, fate, head, severity, tail};
-use crate::scan::Finding;
+use crate::report::scan::{ScanReport, counts, fate, head, layer, severity, tail};
+use crate::scan::{EndOfLife, Finding};
 
 const TEMPLATE: Template = ("scan.html", include_str!("templates/scan.html"));
 
@@ -16,6 +16,7 @@ struct Row<'a> {
     class: &'static str,
     severity: String,
     fate: String,
+    layer: String,
     finding: &'a Finding,
 }
 
@@ -24,13 +25,19 @@ pub fn scan_page(report: &ScanReport<'_>) -> Result<String> {
     let mut context = Context::new();
     context.insert("image", report.image);
     context.insert("verdict", report.verdict());
-    context.insert("file", report.file);
-    context.insert("severities", &report.policy.severities.iter().map(|severity| severity.word()).collect::<Vec<_>>());
-    context.insert("only_fixable", &report.policy.only_fixable);
+    let policy = &report.judged.policy;
+    context.insert("file", &report.judged.file);
+    context.insert("sha256", &report.judged.sha256);
+    context.insert("without", &policy.without);
+    context.insert("ended", &(policy.end_of_life == EndOfLife::Allow));
+    context.insert("max_age_days", &report.max_age_days);
+    context.insert("severities", &policy.severities.iter().map(|severity| severity.word()).collect::<Vec<_>>());
+    context.insert("only_fixable", &policy.only_fixable);
     context.insert("why", &report.seen.err());
     if let Ok(scan) = report.seen {
         let class = |finding: &Finding| if finding.refused() { "failed" } else { "passed" };
-        let row = |finding| Row { class: class(finding), severity: severity(finding), fate: fate(finding), finding };
+        let row =
+            |finding| Row { class: class(finding), severity: severity(finding), fate: fate(finding), layer: layer(finding, scan), finding };
         context.insert("rows", &scan.findings.iter().map(row).collect::<Vec<_>>());
         context.insert("counts", &counts(scan));
         context.insert("seen", &head(scan)[1]);
