@@ -22,6 +22,7 @@ mod mirror;
 mod not_configured;
 mod report;
 mod runs;
+mod scan;
 mod secrecy;
 mod secrets;
 mod shells;
