@@ -270,7 +270,7 @@ fn a_lab_without_a_splunk_of_its_own_says_what_is_missing_and_what_is_not_proven
     let given = [("splunk_general_terms", "--accept-sgt-current-at-splunk-com"), ("splunk_forwarder_sha512", "aa")];
     for group in ["", "  splunk-server: {hosts: [], roles: [splunk_server]} #"] {
         let folder = tempfile::tempdir().unwrap();
-        ["roles", "templates", "app"].map(|name| std::os::unix::fs::symlink(tree.join(name), folder.path().join(name)).unwrap());
+        let _links = ["roles", "templates", "app"].map(|n| std::os::unix::fs::symlink(tree.join(n), folder.path().join(n)).unwrap());
         fs::create_dir(folder.path().join("inventory")).unwrap();
         let file = folder.path().join("inventory/lab.yml");
         let rest = committed.lines().map(|line| if line.starts_with(own) { group } else { line });
