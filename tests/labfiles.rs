@@ -263,6 +263,36 @@ fn the_committed_inventories_are_right_as_far_as_their_roles_are_there() {
 }
 
 #[test]
+fn a_lab_without_a_splunk_of_its_own_says_what_is_missing_and_what_is_not_proven() {
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let own = "  splunk-server: {hosts: [registry], roles: [splunk_server]}";
+    let committed = fs::read_to_string(tree.join("inventory/lab.yml")).unwrap();
+    let given = [("splunk_general_terms", "--accept-sgt-current-at-splunk-com"), ("splunk_forwarder_sha512", "aa")];
+    for group in ["", "  splunk-server: {hosts: [], roles: [splunk_server]} #"] {
+        let folder = tempfile::tempdir().unwrap();
+        let _links = ["roles", "templates", "app"].map(|n| std::os::unix::fs::symlink(tree.join(n), folder.path().join(n)).unwrap());
+        fs::create_dir(folder.path().join("inventory")).unwrap();
+        let file = folder.path().join("inventory/lab.yml");
+        let rest = committed.lines().map(|line| if line.starts_with(own) { group } else { line });
+        fs::write(&file, rest.collect::<Vec<_>>().join("\n")).unwrap();
+        let with = |more: &[(&str, &str)]| {
+            let vars: Vec<(String, String)> = given.iter().chain(more).map(|(name, value)| ((*name).into(), (*value).into())).collect();
+            validate(&file, &vars).unwrap_or_else(|problems| panic!("{problems}"))
+        };
+        let lab = with(&[]);
+        let forwarders = lab.nodes.iter().filter(|node| node.role == "splunk_forwarder");
+        let why: Vec<&str> = forwarders.map(|node| node.not_configured.as_deref().unwrap_or("configured")).collect();
+        assert!(why.len() == 3 && why.iter().all(|why| why.starts_with("no indexer: set `splunk_indexer: NAME:PORT`")), "{why:?}");
+        // With an indexer of one's own: the forwarders are asked, and the search says that nobody can make it.
+        let lab = with(&[("splunk_indexer", "splunk.example:9997")]);
+        let checks: Vec<(&str, String)> = lab.checks.iter().map(|check| (check.spec.kind(), check.spec.id())).collect();
+        let has = |kind: &str, id: &str| checks.contains(&(kind, id.to_owned()));
+        assert!(has("splunk_forwarder", "splunk.example:9997") && has("splunk", "deploy"), "{checks:?}");
+        assert!(!checks.iter().any(|(kind, _)| *kind == "splunk_outage"), "{checks:?}");
+    }
+}
+
+#[test]
 fn both_inventories_have_the_same_groups_roles_and_flows() {
     let read = |name: &str| -> serde_yaml::Value {
         serde_yaml::from_str(&fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("inventory").join(name)).unwrap()).unwrap()

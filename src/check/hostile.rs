@@ -144,6 +144,7 @@ const GOOD: &[(&str, i32, &str)] = &[
     ("running", 0, "api\n"),
     ("process", 0, "uid 998\ncapabilities 0000000000000004\n"),
     ("log", 1, ""),
+    ("connections", 0, "1\n"),
     ("status0", 0, "200\n"),
     ("status1", 0, "403\n"),
     ("status2", 0, "200\n"),
@@ -203,8 +204,10 @@ pub(crate) fn parsers() -> Vec<Parser> {
         (
             "splunk",
             json!({"host": "registry", "api": "https://r:8089", "user": "a", "password": "b", "index": "lab", "forwarders": ["app"],
+                "collector": {"url": "https://r:8088", "token": "c"},
                 "domain": "lab", "application_hosts": ["app"], "image": "i", "patience": 0}),
         ),
+        ("splunk_forwarder", json!({"hosts": ["app"], "indexer": "r:9997", "patience": 0})),
         (
             "splunk_outage",
             json!({"host": "registry", "container": "c", "ready": "/r", "api": "https://r:8089", "user": "a", "password": "b",

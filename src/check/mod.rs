@@ -29,6 +29,7 @@ pub mod shapes;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod splunk;
+pub mod splunk_forwarder;
 pub mod splunk_outage;
 pub mod time_sync;
 mod web;

@@ -81,6 +81,7 @@ checks! {
     published_port,
     selinux_enforcing,
     splunk,
+    splunk_forwarder,
     splunk_outage,
     time_sync,
 }

@@ -25,6 +25,8 @@ pub(super) struct Request {
     pub body: Option<String>,
     /// `http://proxy.example:3128`, if it has to go through one.
     pub proxy: Option<String>,
+    /// File on the host with the authorities that are trusted; none: the host's own.
+    pub ca: Option<String>,
 }
 
 /// An answer.
@@ -60,6 +62,9 @@ fn config(request: &Request) -> String {
     match &request.proxy {
         Some(proxy) => _ = writeln!(text, "proxy = {}", quoted(proxy)),
         None => text.push_str("noproxy = \"*\"\n"),
+    }
+    if let Some(ca) = &request.ca {
+        _ = writeln!(text, "cacert = {}", quoted(ca));
     }
     for (name, value) in &request.headers {
         _ = writeln!(text, "header = {}", quoted(&format!("{name}: {value}")));
@@ -140,6 +145,12 @@ mod tests {
             let why = answer.unwrap_err();
             assert!(why.starts_with("no answer: curl: (7)"), "{why}");
         }
+    }
+
+    #[test]
+    fn who_is_trusted_can_be_said() {
+        let lab = Request { ca: Some("/etc/lab-ca.pem".to_owned()), ..request() };
+        assert!(config(&lab).contains("cacert = \"/etc/lab-ca.pem\"\n") && !config(&request()).contains("cacert"));
     }
 
     #[test]

@@ -15,8 +15,27 @@ pub(in crate::check) struct Api<'a> {
     pub reach: &'a dyn Reach,
     pub host: &'a str,
     pub url: &'a str,
+    /// File on the host with the authorities that are trusted; empty: the host's own.
+    pub ca: &'a str,
     pub user: &'a str,
     pub password: &'a Secret,
+}
+
+/// A row of a search's result.
+pub(in crate::check) type Row = Map<String, Value>;
+
+/// Why a search has no result.
+#[derive(Debug)]
+pub(in crate::check) struct Unsearched {
+    pub why: String,
+    /// Asking again would be answered the same: the login or the search is wrong.
+    pub lasting: bool,
+}
+
+impl From<String> for Unsearched {
+    fn from(why: String) -> Self {
+        Self { why, lasting: false }
+    }
 }
 
 impl Api<'_> {
@@ -25,6 +44,7 @@ impl Api<'_> {
         Request {
             url: format!("{}{path}", self.url),
             headers: vec![("Authorization".to_owned(), format!("Basic {login}"))],
+            ca: (!self.ca.is_empty()).then(|| self.ca.to_owned()),
             ..Request::default()
         }
     }
@@ -35,10 +55,11 @@ impl Api<'_> {
     }
 
     /// The rows of a search.
-    pub fn search(&self, search: &str) -> Result<Vec<Map<String, Value>>, String> {
+    pub fn search(&self, search: &str) -> Result<Vec<Row>, Unsearched> {
         let answers = web::ask(self.reach, self.host, &[self.export(search)])?;
         let answer = answers.into_iter().next().unwrap_or_else(|| Err("no answer".to_owned()));
-        rows(&answer.map_err(|why| format!("Splunk at {}: {why}", self.url))?)
+        let answer = answer.map_err(|why| format!("Splunk at {}: {why}", self.url))?;
+        rows(&answer).map_err(|why| Unsearched { why, lasting: (400..500).contains(&answer.status) })
     }
 
     /// That it answers, refuses, and has room.
@@ -54,6 +75,7 @@ impl Api<'_> {
             Ok(answers) => answers,
             Err(why) => return vec![Outcome::new("Splunk answers", blind(self.host, &why))],
         };
+        let trusted = if self.ca.is_empty() { "that its host trusts".to_owned() } else { format!("of {}", self.ca) };
         let next = "see `docker ps` and `docker logs splunk` on its host";
         let text = |answer: &Result<Answer, String>| -> Verdict {
             match answer.as_ref().map_err(Clone::clone).and_then(|answer| answer.json(200)) {
@@ -69,12 +91,16 @@ impl Api<'_> {
             Ok(answer) => Verdict::Failed(format!("a wrong password is answered with {}, must be 401", answer.status)),
             Err(why) => Verdict::Failed(why.clone()),
         };
+        let mend = "`poclab bootstrap` repairs that of the lab's own Splunk";
         let there = match answers[2].as_ref().map_err(Clone::clone).and_then(|answer| answer.json(200)) {
+            Ok(said) if said.pointer("/entry/0/content/disabled") == Some(&Value::Bool(true)) => {
+                Verdict::Failed(format!("it is disabled: what is sent to it is lost; {mend}"))
+            }
             Ok(_) => Verdict::Passed("it is there".to_owned()),
-            Err(why) => Verdict::Failed(format!("{why}; what is sent to it is lost: `poclab bootstrap` makes it")),
+            Err(why) => Verdict::Failed(format!("{why}; what is sent to it is lost; {mend}")),
         };
         vec![
-            Outcome::new(format!("Splunk at {} answers, with a certificate of the lab CA", self.url), text(&answers[0])),
+            Outcome::new(format!("Splunk at {} answers, with a certificate {trusted}", self.url), text(&answers[0])),
             Outcome::control("Splunk refuses a wrong password", refused),
             Outcome::new(format!("the index {index} exists"), there),
             Outcome::new("Splunk takes what it is sent", room(&answers[3])),
@@ -86,10 +112,13 @@ impl Api<'_> {
         match self.search(&format!("search index={index} \"poclab-{}-nobody\" earliest=-30m | stats count by _raw", nonce())) {
             Ok(rows) if rows.is_empty() => Verdict::Passed("no event".to_owned()),
             Ok(rows) => Verdict::Failed(format!("{} events: the searches above prove nothing", rows.len())),
-            Err(why) => Verdict::Failed(why),
+            Err(no) => Verdict::Failed(no.why),
         }
     }
 }
+
+/// What Splunk says when its disk is full: the first two about the index, the last one about what it would search with.
+const FULL: [&str; 3] = ["paused data flow", "below the minimum of", "minimum free disk space"];
 
 /// Whether it has stopped to index, or drops what comes.
 fn room(answer: &Result<Answer, String>) -> Verdict {
@@ -99,16 +128,13 @@ fn room(answer: &Result<Answer, String>) -> Verdict {
     };
     let entries = said["entry"].as_array().cloned().unwrap_or_default();
     let text = |entry: &Value| entry["content"]["message"].as_str().unwrap_or_default().to_owned();
-    let bad: Vec<String> = entries
-        .iter()
-        .map(text)
-        .filter(|text| text.contains("minimum free disk space") || text.contains("unconfigured/disabled/deleted index"))
-        .collect();
+    let is_full = |text: &String| FULL.iter().any(|part| text.contains(part));
+    let bad: Vec<String> =
+        entries.iter().map(text).filter(|text| is_full(text) || text.contains("unconfigured/disabled/deleted index")).collect();
     if bad.is_empty() {
         return Verdict::Passed("it has no message about its disk or an unknown index".to_owned());
     }
-    let full = bad.iter().any(|text| text.contains("minimum free disk space"));
-    let next = if full {
+    let next = if bad.iter().any(is_full) {
         "make room on its disk: forwarders wait meanwhile, and nothing is lost"
     } else {
         "see who sends to it; Splunk says this until somebody deletes its message"
@@ -117,7 +143,7 @@ fn room(answer: &Result<Answer, String>) -> Verdict {
 }
 
 /// The results in an answer of JSON lines.
-fn rows(answer: &Answer) -> Result<Vec<Map<String, Value>>, String> {
+fn rows(answer: &Answer) -> Result<Vec<Row>, String> {
     if answer.status != 200 {
         return Err(format!("the search was answered with {}: {}", answer.status, last_line(&answer.body)));
     }
@@ -158,8 +184,12 @@ mod tests {
     fn a_full_disk_and_an_unknown_index_are_told_as_such() {
         let says = |text: &str| Ok(answer(200, &serde_json::json!({"entry": [{"content": {"message": text}}]}).to_string()));
         assert!(matches!(room(&says("Search peer is fine")), Verdict::Passed(_)));
-        let full = "The minimum free disk space (5000MB) reached for /opt/splunk/var/lib/splunk; indexing is paused.";
-        assert!(matches!(room(&says(full)), Verdict::Failed(why) if why.contains("make room on its disk")));
+        for full in [
+            "The index processor has paused data flow. Current free disk space on partition '/' has fallen to 4218MB, below the minimum of 5000MB.",
+            "Search not executed: The minimum free disk space (5000MB) reached for /opt/splunk/var/run/splunk/dispatch.",
+        ] {
+            assert!(matches!(room(&says(full)), Verdict::Failed(why) if why.contains("make room on its disk")), "{full}");
+        }
         assert!(
             matches!(room(&says("Received event for unconfigured/disabled/deleted index=x")), Verdict::Failed(why) if why.contains("see who sends to it"))
         );

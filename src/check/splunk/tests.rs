@@ -13,41 +13,92 @@ fn spec() -> Spec {
 }
 
 #[test]
-fn a_forwarder_that_may_not_read_is_reported_as_exactly_that() {
-    let good = |uid: &str, capabilities: &str| judge_forwarder("active", &format!("uid {uid}\ncapabilities {capabilities}"), "");
-    assert!(matches!(good("998", "0000000000000004"), Verdict::Passed(why) if why.contains("CAP_DAC_READ_SEARCH")));
-    assert!(matches!(good("0", "0000000000000000"), Verdict::Passed(_)));
-    let log = "ERROR TailReader - error opening /var/lib/docker/containers: Permission denied (os error 13)";
-    let verdict = judge_forwarder("active", "uid 998\ncapabilities 0000000000000000", log);
-    assert!(
-        matches!(&verdict, Verdict::Failed(why) if why.contains("may not read the logs of containers") && why.contains("Permission denied")),
-        "{verdict:?}"
-    );
-    assert!(matches!(judge_forwarder("inactive", "", ""), Verdict::Failed(why) if why.contains("is inactive")));
-    assert!(matches!(judge_forwarder("active", "", ""), Verdict::Failed(_)));
-}
-
-#[test]
 fn a_line_must_come_from_where_it_was_printed() {
-    let marker = |container: Option<&str>| Marker {
+    let marker = |container: Option<&str>, from: &'static str| Marker {
         what: "x".into(),
         host: "app".into(),
         text: "poclab-1-x".into(),
         container: container.map(str::to_owned),
+        from,
     };
-    let found = |host: &str, name: &str| {
-        Found::from([("{\"log\":\"poclab-1-x\"}".to_owned(), vec![(host.to_owned(), name.to_owned(), "s".to_owned())])])
+    let found = |host: &str, name: &str, source: &str| {
+        Found::from([("{\"log\":\"poclab-1-x\"}".to_owned(), vec![(host.to_owned(), name.to_owned(), source.to_owned())])])
     };
-    let judge = |marker: &Marker, found: &Found| judge_marker(&spec(), marker, found, None);
-    assert!(matches!(judge(&marker(Some("api")), &found("app.lab", "api")), Verdict::Passed(_)));
-    assert!(matches!(judge(&marker(None), &found("app.lab", "")), Verdict::Passed(_)));
+    let judge = |marker: &Marker, found: &Found| marker.judge(&spec(), found, None);
+    let log = "/var/lib/docker/containers/c/c-json.log.1";
+    assert!(matches!(judge(&marker(Some("api"), "/var/lib/docker/"), &found("app.lab", "api", log)), Verdict::Passed(_)));
+    assert!(matches!(judge(&marker(None, "journald://"), &found("app.lab", "", "journald://lab")), Verdict::Passed(_)));
     for (host, name, want) in [("other.lab", "api", "must be host app.lab"), ("app.lab", "", "must be host app.lab, container api")] {
-        let verdict = judge(&marker(Some("api")), &found(host, name));
+        let verdict = judge(&marker(Some("api"), ""), &found(host, name, log));
         assert!(matches!(&verdict, Verdict::Failed(why) if why.contains(want)), "{verdict:?}");
     }
+    // syslog wrote the journal's line into a file, and that is what was sent: the journal is not proven by it.
+    let verdict = judge(&marker(None, "journald://"), &found("app.lab", "", "/var/log/messages"));
     assert!(
-        matches!(judge(&marker(None), &Found::new()), Verdict::Failed(why) if why.contains("was not found") && why.contains("splunkd.log"))
+        matches!(&verdict, Verdict::Failed(why) if why.contains("from /var/log/messages") && why.ends_with("from journald://…")),
+        "{verdict:?}"
     );
-    let known = judge_marker(&spec(), &marker(None), &Found::new(), Some("its forwarder is broken"));
-    assert!(matches!(&known, Verdict::Failed(why) if why.ends_with("within 0 s; its forwarder is broken, as said above")), "{known:?}");
+    let none = judge(&marker(None, ""), &Found::new());
+    assert!(matches!(none, Verdict::Failed(why) if why.contains("was not found") && why.contains("splunkd.log")));
+    let known = marker(None, "").judge(&spec(), &Found::new(), Some("its forwarder is broken"));
+    assert!(matches!(&known, Verdict::Failed(why) if why.ends_with("within 0 s; its forwarder is broken")), "{known:?}");
+}
+
+#[test]
+fn without_a_way_to_ask_it_is_skipped_and_said() {
+    let nobody = crate::check::testing::Scripted::new(|_, _, _| panic!("nothing is asked"));
+    let spec = Spec { api: String::new(), ..spec() };
+    let outcomes = spec.run(&nobody, &mut |_| {});
+    assert!(matches!(&outcomes[..], [Outcome { verdict: Verdict::Skipped(why), .. }] if why.contains("splunk_api_url")), "{outcomes:?}");
+    assert!(spec.arrivals(&nobody).is_none());
+}
+
+/// A lab whose Splunk answers searches with this status, and whose forwarder is in this state; how often it was asked for a search.
+fn run(status: &'static str, active: &'static str) -> (Vec<Outcome>, usize) {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use crate::check::testing::{Scripted, framed, ran};
+    let asked = std::sync::Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let reach = Scripted::new(move |_, script, stdin| {
+        let sent = String::from_utf8_lossy(stdin).into_owned();
+        if sent.contains("search/jobs/export") {
+            count.fetch_add(1, Ordering::Relaxed);
+            return Ok(framed(script, &[("status0", status, 0), ("body0", "", 0)]));
+        }
+        if script.contains("is-active") {
+            return Ok(framed(script, &[("active", active, 0), ("process", "uid 0\ncapabilities 0\n", 0), ("log", "", 1)]));
+        }
+        if script.contains("curl") {
+            let info = "{\"entry\":[{\"content\":{\"version\":\"9\"}}]}";
+            let all = [("status0", "200", 0), ("status1", "401", 0), ("status2", "200", 0), ("status3", "200", 0)];
+            let bodies = [("body0", info, 0), ("body1", "", 0), ("body2", "{}", 0), ("body3", "{}", 0)];
+            return Ok(framed(script, &[all, bodies].concat()));
+        }
+        Ok(ran(""))
+    });
+    let outcomes = Spec { patience: 1, ..spec() }.run(&reach, &mut |_| {});
+    (outcomes, asked.load(Ordering::Relaxed))
+}
+
+#[test]
+fn a_login_that_is_refused_is_not_tried_for_minutes() {
+    let (outcomes, asked) = run("401", "active");
+    // The search, and the control.
+    assert_eq!(asked, 2);
+    let failed = |outcome: &&Outcome| matches!(&outcome.verdict, Verdict::Failed(why) if why.contains("401"));
+    assert_eq!(outcomes.iter().filter(failed).count(), 2, "{outcomes:?}");
+    assert!(run("503", "active").1 > 2);
+}
+
+#[test]
+fn a_line_that_is_missing_is_led_back_to_its_forwarder() {
+    let missing = |outcomes: &[Outcome]| {
+        let lost = outcomes.iter().find(|outcome| outcome.title == "a line of the journal of app is found").unwrap();
+        format!("{:?}", lost.verdict)
+    };
+    let stopped = missing(&run("200", "inactive").0);
+    assert!(stopped.contains("within 1 s; its forwarder is not as it must be: the unit SplunkForwarder is inactive"), "{stopped}");
+    let well = missing(&run("200", "active").0);
+    assert!(well.contains("see /opt/splunkforwarder/var/log/splunk/splunkd.log on app"), "{well}");
 }

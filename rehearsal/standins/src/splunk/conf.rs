@@ -1,20 +1,41 @@
 //! Splunk's .conf files: stanzas of `key = value`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 /// Stanzas by name; what stands before the first one is in `default`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Conf(pub BTreeMap<String, BTreeMap<String, String>>);
 
 impl Conf {
-    /// Reads a file of `etc/system/local`; empty when there is none.
+    /// What a file says after all that Splunk reads of it: `etc/apps/*/local` (of two apps the first one by name wins), and over
+    /// them `etc/system/local`. Empty when there is none.
     pub fn read(home: &Path, name: &str) -> Result<Self, String> {
-        let path = home.join("etc/system/local").join(format!("{name}.conf"));
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Ok(Self::parse(&text)),
-            Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(why) => Err(format!("ERROR cannot read {}: {why}", path.display())),
+        let apps = home.join("etc/apps");
+        let mut folders: Vec<PathBuf> = match std::fs::read_dir(&apps) {
+            Ok(entries) => entries.flatten().map(|entry| entry.path().join("local")).collect(),
+            Err(why) if why.kind() == ErrorKind::NotFound => Vec::new(),
+            Err(why) => return Err(format!("ERROR cannot read {}: {why}", apps.display())),
+        };
+        folders.sort_by(|a, b| b.cmp(a));
+        folders.push(home.join("etc/system/local"));
+        let mut conf = Self::default();
+        for folder in folders {
+            let path = folder.join(format!("{name}.conf"));
+            match std::fs::read_to_string(&path) {
+                Ok(text) => conf.put(Self::parse(&text)),
+                Err(why) if matches!(why.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+                Err(why) => return Err(format!("ERROR cannot read {}: {why}", path.display())),
+            }
+        }
+        Ok(conf)
+    }
+
+    /// Puts the keys of another one over its own.
+    fn put(&mut self, other: Self) {
+        for (stanza, keys) in other.0 {
+            self.0.entry(stanza).or_default().extend(keys);
         }
     }
 
@@ -33,6 +54,15 @@ impl Conf {
         conf
     }
 
+    /// As a file.
+    pub fn text(&self) -> String {
+        let stanza = |(name, keys): (&String, &BTreeMap<String, String>)| {
+            let keys: String = keys.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+            format!("[{name}]\n{keys}\n")
+        };
+        self.0.iter().map(stanza).collect()
+    }
+
     /// A value; empty when there is none.
     pub fn get(&self, stanza: &str, key: &str) -> &str {
         self.0.get(stanza).and_then(|keys| keys.get(key)).map_or("", String::as_str)
@@ -46,7 +76,30 @@ impl Conf {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn apps_are_read_and_the_systems_own_file_is_over_them() {
+        let home = tempfile::tempdir().unwrap();
+        assert_eq!(Conf::read(home.path(), "server"), Ok(Conf::default()));
+        let texts = [
+            ("apps/b", "[a]\nx = b\ny = b\n"),
+            ("apps/a", "[a]\nx = a\n"),
+            ("system", "[general]\nserverName = s\n[a]\nz = s\n"),
+            ("apps/empty", ""),
+        ];
+        for (folder, text) in texts {
+            let folder = home.path().join("etc").join(folder).join("local");
+            std::fs::create_dir_all(&folder).unwrap();
+            if !text.is_empty() {
+                std::fs::write(folder.join("server.conf"), text).unwrap();
+            }
+        }
+        let conf = Conf::read(home.path(), "server").unwrap();
+        let of = |key: &str| conf.get("a", key).to_owned();
+        assert_eq!((of("x"), of("y"), of("z"), conf.get("general", "serverName")), ("a".into(), "b".into(), "s".into(), "s"));
+    }
 
     #[test]
     fn stanzas() {

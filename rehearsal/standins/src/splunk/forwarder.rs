@@ -1,10 +1,9 @@
 //! The forwarder: tails files and the journal, sends batches over TLS, and goes on only with what was acknowledged.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,8 +14,9 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde::{Deserialize, Serialize};
 
 use super::conf::Conf;
-use super::journal;
+use super::tail::{self, news};
 use super::wire::{Ack, Batch, Event};
+use super::{first, journal};
 use crate::common::store::save;
 
 /// Most events of one batch.
@@ -27,11 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// What it is told to do, from inputs.conf, outputs.conf and server.conf.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// The name that events have.
-    pub host: String,
-    /// Patterns of files, with index and sourcetype.
+    /// Patterns of files, with the host's name, index and sourcetype.
     pub files: Vec<Input>,
-    /// The journal's stanza, with index and sourcetype.
+    /// The journal's stanza, with the same.
     pub journal: Option<Input>,
     /// `name:port` of the server.
     pub server: String,
@@ -44,6 +42,8 @@ pub struct Settings {
 pub struct Input {
     /// Path with `*`, or the journal's source.
     pub what: String,
+    /// The name of the host that its events have.
+    pub host: String,
     /// The index.
     pub index: String,
     /// The sourcetype.
@@ -67,77 +67,35 @@ impl Settings {
         if !outputs.yes(&group, "useACK") {
             return Err("ERROR (of the rehearsal) useACK must be true: nothing may be lost".to_owned());
         }
-        let input = |what: &str, stanza: &str| Input {
-            what: what.to_owned(),
-            index: if inputs.get(stanza, "index").is_empty() { "main".to_owned() } else { inputs.get(stanza, "index").to_owned() },
-            sourcetype: inputs.get(stanza, "sourcetype").to_owned(),
+        // What a stanza does not say is said by [default].
+        let said = |stanza: &str, key: &str| {
+            let own = inputs.get(stanza, key);
+            if own.is_empty() { inputs.get("default", key).to_owned() } else { own.to_owned() }
+        };
+        let input = |what: &str, stanza: &str| {
+            let index = said(stanza, "index");
+            Input {
+                what: what.to_owned(),
+                host: said(stanza, "host"),
+                index: if index.is_empty() { "main".to_owned() } else { index },
+                sourcetype: said(stanza, "sourcetype"),
+            }
         };
         let wanted: Vec<&String> = inputs.0.keys().filter(|stanza| !inputs.yes(stanza, "disabled")).collect();
         let files = wanted.iter().filter_map(|stanza| Some(input(stanza.strip_prefix("monitor://")?, stanza))).collect();
         let journal = wanted.iter().find(|stanza| stanza.starts_with("journald://")).map(|stanza| input(stanza, stanza));
-        Ok(Self {
-            host: inputs.get("default", "host").to_owned(),
-            files,
-            journal,
-            server: address,
-            authorities: server.get("sslConfig", "sslRootCAPath").into(),
-        })
+        Ok(Self { files, journal, server: address, authorities: server.get("sslConfig", "sslRootCAPath").into() })
     }
-}
-
-/// How far it has read; on disk.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Positions {
-    /// Device and inode, and bytes.
-    files: BTreeMap<String, u64>,
-    cursor: Option<String>,
-}
-
-/// The files of a pattern; in a pattern `*` stands for part of one name. Folders that may not be read are told in `troubles`.
-pub fn matching(pattern: &str, troubles: &mut BTreeSet<String>) -> Vec<PathBuf> {
-    let mut found = vec![PathBuf::from("/")];
-    for part in pattern.split('/').filter(|part| !part.is_empty()) {
-        let mut next = Vec::new();
-        for folder in found {
-            let Some((start, end)) = part.split_once('*') else {
-                next.push(folder.join(part));
-                continue;
-            };
-            match std::fs::read_dir(&folder) {
-                Ok(entries) => next.extend(entries.flatten().map(|entry| entry.path()).filter(|path| {
-                    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-                    name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
-                })),
-                Err(why) if why.kind() == io::ErrorKind::NotFound => {}
-                Err(why) => drop(troubles.insert(format!("error opening {}: {why}", folder.display()))),
-            }
-        }
-        found = next;
-    }
-    found.sort();
-    found
-}
-
-/// New whole lines of a file from a position, at most `limit`, and where they end.
-pub fn lines(path: &Path, from: u64, limit: usize) -> io::Result<(Vec<String>, u64)> {
-    let mut file = File::open(path)?;
-    let from = if file.metadata()?.len() < from { 0 } else { from };
-    file.seek(SeekFrom::Start(from))?;
-    let (mut reader, mut all, mut at) = (BufReader::new(file.take(8 << 20)), Vec::new(), from);
-    let mut line = Vec::new();
-    while all.len() < limit {
-        line.clear();
-        reader.read_until(b'\n', &mut line)?;
-        if line.last() != Some(&b'\n') {
-            break;
-        }
-        at += line.len() as u64;
-        all.push(String::from_utf8_lossy(&line).trim_end().to_owned());
-    }
-    Ok((all, at))
 }
 
 type Stream = BufReader<StreamOwned<ClientConnection, TcpStream>>;
+
+/// How far it has read; on disk.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Positions {
+    files: tail::Positions,
+    cursor: Option<String>,
+}
 
 struct Forwarder {
     home: PathBuf,
@@ -153,6 +111,7 @@ pub fn run(home: &Path) -> Result<(), String> {
     if !home.join("etc/passwd").exists() {
         return Err("ERROR the forwarder has no administrator: user-seed.conf must be there before its first start".to_owned());
     }
+    first::start(home)?;
     let settings = Settings::read(home)?;
     let positions = std::fs::read(home.join("var/lib/splunk/fishbucket.json")).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let mut forwarder = Forwarder {
@@ -183,41 +142,16 @@ impl Forwarder {
 
     /// Reads what is new and sends it; whether there is more to send at once.
     fn round(&mut self) -> bool {
-        let (mut events, mut troubles, mut next) = (Vec::new(), BTreeSet::new(), self.positions.clone());
-        let mut there = BTreeSet::new();
-        for input in &self.settings.files {
-            for path in matching(&input.what, &mut troubles) {
-                if events.len() >= BATCH {
-                    break;
-                }
-                let key = match std::fs::metadata(&path) {
-                    Ok(about) if about.is_file() => format!("{}:{}", about.dev(), about.ino()),
-                    Ok(_) => continue,
-                    Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
-                    Err(why) => {
-                        troubles.insert(format!("error opening {}: {why}", path.display()));
-                        continue;
-                    }
-                };
-                there.insert(key.clone());
-                match lines(&path, self.positions.files.get(&key).copied().unwrap_or(0), BATCH - events.len()) {
-                    Ok((found, at)) => {
-                        next.files.insert(key, at);
-                        events.extend(found.into_iter().map(|raw| self.event(input, &path.display().to_string(), raw, now())));
-                    }
-                    Err(why) => drop(troubles.insert(format!("error opening {}: {why}", path.display()))),
-                }
-            }
-        }
-        // A file that is gone may leave its number to another one.
-        if events.len() < BATCH {
-            next.files.retain(|key, _| there.contains(key));
-        }
-        if let Some(input) = self.settings.journal.clone() {
+        let (mut troubles, mut next) = (BTreeSet::new(), self.positions.clone());
+        let (found, files) = news(&self.settings.files, &next.files, BATCH, &mut troubles);
+        next.files = files;
+        let of = |line: tail::Line| event(&self.settings.files[line.input], &line.source, line.raw, now());
+        let mut events: Vec<Event> = found.into_iter().map(of).collect();
+        if let Some(input) = &self.settings.journal {
             match journal::since(self.positions.cursor.as_deref(), BATCH) {
                 Ok(found) => {
                     next.cursor = found.last().map(|line| line.cursor.clone()).or(next.cursor);
-                    events.extend(found.into_iter().map(|line| self.event(&input, &input.what, line.text, line.time)));
+                    events.extend(found.into_iter().map(|line| event(input, &input.what, line.text, line.time)));
                 }
                 Err(why) => drop(troubles.insert(why)),
             }
@@ -237,17 +171,6 @@ impl Forwarder {
             return full;
         }
         false
-    }
-
-    fn event(&self, input: &Input, source: &str, raw: String, time: f64) -> Event {
-        Event {
-            time,
-            host: self.settings.host.clone(),
-            source: source.to_owned(),
-            sourcetype: input.sourcetype.clone(),
-            index: input.index.clone(),
-            raw,
-        }
     }
 
     /// Sends a batch; whether it was acknowledged. What was not is read and sent again.
@@ -284,6 +207,17 @@ impl Forwarder {
     }
 }
 
+fn event(input: &Input, source: &str, raw: String, time: f64) -> Event {
+    Event {
+        time,
+        host: input.host.clone(),
+        source: source.to_owned(),
+        sourcetype: input.sourcetype.clone(),
+        index: input.index.clone(),
+        raw,
+    }
+}
+
 fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
@@ -315,13 +249,13 @@ mod tests {
 
     fn home(outputs: &str) -> tempfile::TempDir {
         let home = tempfile::tempdir().unwrap();
-        let local = home.path().join("etc/system/local");
+        let local = home.path().join("etc/apps/poclab/local");
         std::fs::create_dir_all(&local).unwrap();
         std::fs::write(local.join("outputs.conf"), outputs).unwrap();
         std::fs::write(local.join("server.conf"), "[sslConfig]\nsslRootCAPath = /ca.pem\n").unwrap();
         std::fs::write(
             local.join("inputs.conf"),
-            "[default]\nhost = a.lab\n[monitor:///x/*/*-json.log]\nindex = lab\nsourcetype = docker:json\n[journald://lab]\nindex = lab\n[monitor:///off]\ndisabled = 1\n",
+            "[default]\nhost = other\n[monitor:///x/*/*-json.log*]\nhost = a.lab\nindex = lab\nsourcetype = docker:json\n[journald://lab]\nhost = a.lab\nindex = lab\n[monitor:///off]\ndisabled = 1\n",
         )
         .unwrap();
         home
@@ -333,29 +267,12 @@ mod tests {
     #[test]
     fn the_configuration_is_splunks() {
         let settings = Settings::read(home(GOOD).path()).unwrap();
-        assert_eq!((settings.host.as_str(), settings.server.as_str(), settings.files.len()), ("a.lab", "r.lab:9997", 1));
-        assert_eq!((settings.files[0].what.as_str(), settings.files[0].index.as_str()), ("/x/*/*-json.log", "lab"));
-        assert_eq!(settings.journal.unwrap().what, "journald://lab");
+        assert_eq!((settings.server.as_str(), settings.files.len()), ("r.lab:9997", 1));
+        let of = |input: &Input| [&input.what, &input.host, &input.index].map(Clone::clone);
+        assert_eq!(of(&settings.files[0]), ["/x/*/*-json.log*", "a.lab", "lab"]);
+        assert_eq!(of(&settings.journal.unwrap())[..2], ["journald://lab", "a.lab"]);
         for line in ["useACK = true\n", "useSSL = true\n", "sslVerifyServerCert = true\n", "server = r.lab:9997\n"] {
             assert!(Settings::read(home(&GOOD.replace(line, "")).path()).is_err(), "{line}");
         }
-    }
-
-    #[test]
-    fn files_are_found_and_read_by_whole_lines() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(folder.path().join("c1")).unwrap();
-        let log = folder.path().join("c1/c1-json.log");
-        std::fs::write(&log, "one\ntwo\nthr").unwrap();
-        std::fs::write(folder.path().join("c1/other.txt"), "no\n").unwrap();
-        let pattern = format!("{}/*/*-json.log", folder.path().display());
-        assert_eq!(matching(&pattern, &mut BTreeSet::new()), std::slice::from_ref(&log));
-        let (found, at) = lines(&log, 0, 10).unwrap();
-        assert_eq!((found, at), (vec!["one".to_owned(), "two".to_owned()], 8));
-        std::fs::write(&log, "one\ntwo\nthree\n").unwrap();
-        assert_eq!(lines(&log, at, 10).unwrap(), (vec!["three".to_owned()], 14));
-        // Emptied and begun anew.
-        std::fs::write(&log, "new\n").unwrap();
-        assert_eq!(lines(&log, 14, 10).unwrap(), (vec!["new".to_owned()], 4));
     }
 }

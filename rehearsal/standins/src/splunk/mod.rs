@@ -6,11 +6,13 @@
 mod cli;
 pub mod conf;
 mod events;
+mod first;
 pub mod forwarder;
 mod journal;
 mod rest;
 pub mod search;
 pub mod server;
+mod tail;
 mod wire;
 
 use std::io::Write as _;
@@ -26,6 +28,7 @@ pub fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let home = std::env::var("SPLUNK_HOME").unwrap_or_else(|_| "/opt/splunkforwarder".to_owned());
     let done = match words.as_slice() {
+        ["healthy"] => server::healthy().map(|()| String::new()),
         ["server"] => server::run().map(|()| String::new()),
         ["_internal_launch_under_systemd"] => forwarder::run(Path::new(&home)).map(|()| String::new()),
         rest => cli::run(Path::new(&home), rest),

@@ -49,14 +49,7 @@ pub fn api(splunk: &Splunk, request: &Request) -> Response {
                 all.iter().map(|text| json!({"name": "message", "content": {"message": text, "severity": "warn"}})).collect();
             Response::json(200, &json!({"entry": entries}))
         }
-        ("GET", ["services", "data", "indexes", name]) => {
-            if splunk.settings.indexes.contains(*name) {
-                let count = splunk.events().all.iter().filter(|event| event.index == *name).count();
-                Response::json(200, &json!({"entry": [{"name": name, "content": {"totalEventCount": count, "disabled": false}}]}))
-            } else {
-                messages(404, "ERROR", &format!("Could not find object id={name}"))
-            }
-        }
+        (method, ["services", "data", "indexes", rest @ ..]) if rest.len() < 3 => index(splunk, method, rest, &text("name")),
         ("POST", ["services", "search", "jobs", "export"]) => search(splunk, &text("search")),
         (method, ["servicesNS", _, _, "saved", "searches", rest @ ..]) if rest.len() < 2 => {
             object(splunk, "saved", method, rest.first().copied(), parameters)
@@ -68,7 +61,38 @@ pub fn api(splunk: &Splunk, request: &Request) -> Response {
     }
 }
 
+/// Indexes: looked at, made, enabled, disabled, deleted.
+fn index(splunk: &Splunk, method: &str, rest: &[&str], wanted: &str) -> Response {
+    let name = rest.first().copied().unwrap_or(wanted);
+    let mut all = splunk.indexes();
+    match (method, rest, all.contains_key(name)) {
+        ("POST", [], _) if name.is_empty() => return messages(400, "ERROR", "The following required arguments are missing: name."),
+        ("POST", [], true) => return messages(409, "ERROR", &format!("Index name={name} already exists")),
+        ("POST", [], false) | ("POST", [_, "enable"], true) => _ = all.insert(name.to_owned(), false),
+        ("POST", [_, "disable"], true) => _ = all.insert(name.to_owned(), true),
+        ("DELETE", [_], true) => {
+            all.remove(name);
+            return Response::json(200, &json!({"entry": []}));
+        }
+        ("GET", [_], true) => {}
+        (_, _, false) => return messages(404, "ERROR", &format!("Could not find object id={name}")),
+        _ => return messages(405, "ERROR", "Method Not Allowed"),
+    }
+    let disabled = all.get(name).copied().unwrap_or_default();
+    drop(all);
+    let count = splunk.events().all.iter().filter(|event| event.index == name).count();
+    let status = if rest.is_empty() { 201 } else { 200 };
+    Response::json(status, &json!({"entry": [{"name": name, "content": {"totalEventCount": count, "disabled": disabled}}]}))
+}
+
 fn search(splunk: &Splunk, text: &str) -> Response {
+    if !splunk.has_room() {
+        let why = format!(
+            "Search not executed: The minimum free disk space ({}MB) reached for /opt/splunk/var/run/splunk/dispatch. user=admin.",
+            splunk.settings.min_free
+        );
+        return messages(503, "FATAL", &why);
+    }
     let search = match Search::parse(text) {
         Ok(search) => search,
         Err(why) => return messages(400, "FATAL", &why),
@@ -147,7 +171,7 @@ pub fn collector(splunk: &Splunk, request: &Request) -> Response {
         let Ok(value) = value else { return said(400, "Invalid data format", 6) };
         let text = |field: &str, default: &str| value[field].as_str().unwrap_or(default).to_owned();
         let index = text("index", "main");
-        if !splunk.settings.indexes.contains(&index) {
+        if !splunk.takes(&index) {
             return said(400, "Incorrect index", 7);
         }
         let raw = match &value["event"] {
@@ -186,4 +210,75 @@ pub fn web(splunk: &Splunk, request: &Request) -> Response {
         text.push_str(&format!("  {host}: {:.0} s ago\n", now() - at));
     }
     Response::text(200, "text/plain; charset=utf-8", text)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::server::Settings;
+    use super::*;
+
+    const TEXT: &str = "splunk: {password: long-enough, hec: {enable: true, ssl: true, token: t}, s2s: {enable: true, ssl: true, cert: /c}, \
+                        ssl: {enable: true}, conf: [{key: server, value: {content: {diskUsage: {minFreeSpace: FREE}}}}]}";
+
+    /// A Splunk in a folder that wants so many megabytes to be free.
+    fn splunk(folder: &std::path::Path, free: u64) -> Splunk {
+        let environment = |name: &str| match name {
+            "SPLUNK_START_ARGS" => "--accept-license".to_owned(),
+            "SPLUNK_GENERAL_TERMS" => "--accept-sgt-current-at-splunk-com".to_owned(),
+            _ => String::new(),
+        };
+        let settings = Settings::read(&environment, &TEXT.replace("FREE", &free.to_string())).unwrap();
+        Splunk::open(settings, folder).unwrap()
+    }
+
+    fn request(method: &str, path: &str, login: &str, body: &str) -> Request {
+        let mut headers = hyper::header::HeaderMap::new();
+        headers.insert("authorization", login.parse().unwrap());
+        headers.insert("content-type", "application/x-www-form-urlencoded".parse().unwrap());
+        let peer = std::net::IpAddr::from([127, 0, 0, 1]);
+        Request { method: method.into(), path: path.into(), query: String::new(), headers, body: body.into(), peer }
+    }
+
+    fn ask(splunk: &Splunk, method: &str, path: &str, body: &str) -> (u16, String) {
+        let login = format!("Basic {}", STANDARD.encode("admin:long-enough"));
+        let request = request(method, path, &login, body);
+        let answer = api(splunk, &request);
+        (answer.status, String::from_utf8(answer.body).unwrap())
+    }
+
+    fn send(splunk: &Splunk, token: &str, index: &str) -> (u16, Value) {
+        let body = json!({"event": "x", "index": index}).to_string();
+        let answer = collector(splunk, &request("POST", "/services/collector/event", &format!("Splunk {token}"), &body));
+        (answer.status, serde_json::from_slice::<Value>(&answer.body).unwrap()["code"].clone())
+    }
+
+    #[test]
+    fn an_index_is_made_disabled_enabled_and_deleted() {
+        let folder = tempfile::tempdir().unwrap();
+        let splunk = splunk(folder.path(), 0);
+        let lab = "/services/data/indexes/lab";
+        assert_eq!(ask(&splunk, "GET", lab, "").0, 404);
+        assert_eq!(send(&splunk, "t", "lab"), (400, json!(7)));
+        assert_eq!(ask(&splunk, "POST", "/services/data/indexes", "name=lab").0, 201);
+        assert_eq!(ask(&splunk, "POST", "/services/data/indexes", "name=lab").0, 409);
+        assert_eq!(send(&splunk, "t", "lab"), (200, json!(0)));
+        assert_eq!(send(&splunk, "other", "lab"), (403, json!(4)));
+        assert_eq!(ask(&splunk, "POST", &format!("{lab}/disable"), "").0, 200);
+        assert!(ask(&splunk, "GET", lab, "").1.contains(r#""disabled":true"#) && !splunk.takes("lab"));
+        assert_eq!(ask(&splunk, "POST", &format!("{lab}/enable"), "").0, 200);
+        assert!(splunk.takes("lab"));
+        assert_eq!((ask(&splunk, "DELETE", lab, "").0, ask(&splunk, "GET", lab, "").0), (200, 404));
+    }
+
+    #[test]
+    fn a_full_disk_is_said_in_splunks_words_and_searches_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let full = splunk(folder.path(), u64::MAX);
+        let (status, said) = ask(&full, "GET", "/services/messages", "");
+        assert!(status == 200 && said.contains("has paused data flow") && said.contains("below the minimum of"), "{said}");
+        let (status, said) = ask(&full, "POST", "/services/search/jobs/export", "search=search index=main");
+        assert!(status == 503 && said.contains("Search not executed: The minimum free disk space"), "{status} {said}");
+        assert_eq!(send(&full, "t", "main"), (503, json!(9)));
+    }
 }

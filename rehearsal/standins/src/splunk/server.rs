@@ -1,9 +1,9 @@
 //! The server: receiving from forwarders, HTTP event collector, REST API and a page.
 //!
-//! Configured as the image of Splunk Enterprise: SPLUNK_START_ARGS, SPLUNK_GENERAL_TERMS and SPLUNK_PASSWORD in the environment,
-//! /tmp/defaults/default.yml for the rest.
+//! Configured as the image of Splunk Enterprise: SPLUNK_START_ARGS and SPLUNK_GENERAL_TERMS in the environment,
+//! /tmp/defaults/default.yml for the rest. As there, a file that may not be read is the same as none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,6 +20,8 @@ use super::wire::{Ack, Batch, Event};
 use crate::common::http::{Handler, Request, serve};
 use crate::common::store::Store;
 
+const DEFAULTS: &str = "/tmp/defaults/default.yml";
+
 /// What default.yml and the environment say.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -27,7 +29,7 @@ pub struct Settings {
     pub password: String,
     /// The event collector's token.
     pub token: String,
-    /// Indexes that exist.
+    /// Indexes that exist from the start.
     pub indexes: BTreeSet<String>,
     /// Megabytes that must be free; with less, nothing is indexed.
     pub min_free: u64,
@@ -52,13 +54,17 @@ impl Settings {
         if environment("SPLUNK_GENERAL_TERMS") != "--accept-sgt-current-at-splunk-com" {
             return Err("License not accepted, please set SPLUNK_GENERAL_TERMS (the Splunk General Terms).".to_owned());
         }
-        let password = environment("SPLUNK_PASSWORD");
-        if password.len() < 8 {
-            return Err("SPLUNK_PASSWORD must have at least 8 characters".to_owned());
-        }
         let value: Value = serde_yaml::from_str(defaults).map_err(|why| format!("default.yml: {why}"))?;
         let splunk = &value["splunk"];
         let text = |path: &str| splunk.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let password = Some(environment("SPLUNK_PASSWORD")).filter(|given| !given.is_empty()).unwrap_or_else(|| text("/password"));
+        if password.len() < 8 {
+            return Err(
+                "Splunk password must be supplied, with at least 8 characters: splunk.password in default.yml (is it readable?) or \
+                        SPLUNK_PASSWORD"
+                    .to_owned(),
+            );
+        }
         let port = |path: &str, default: u16| {
             splunk.pointer(path).and_then(Value::as_u64).and_then(|port| port.try_into().ok()).unwrap_or(default)
         };
@@ -92,10 +98,15 @@ impl Settings {
     }
 }
 
+/// How Splunk begins what it says about a disk that is full.
+const PAUSED: &str = "The index processor has paused data flow.";
+
 /// The service.
 pub struct Splunk {
     /// How it is set up.
     pub settings: Settings,
+    /// Indexes, and whether each is disabled. A restart makes of them what default.yml says.
+    pub indexes: Mutex<BTreeMap<String, bool>>,
     events: Mutex<Events>,
     /// What people see at the top of every page.
     pub messages: Mutex<BTreeSet<String>>,
@@ -104,6 +115,14 @@ pub struct Splunk {
 }
 
 impl Splunk {
+    /// What was indexed in this folder before, set up like this.
+    pub fn open(settings: Settings, folder: &Path) -> Result<Self, String> {
+        let indexes = Mutex::new(settings.indexes.iter().map(|name| (name.clone(), false)).collect());
+        let events = Events::open(folder).map_err(|why| format!("{}: {why}", folder.display()))?;
+        let objects = Store::open(&folder.join("objects.json")).map_err(|why| why.to_string())?;
+        Ok(Self { settings, indexes, events: Mutex::new(events), messages: Mutex::default(), objects })
+    }
+
     /// All events.
     pub fn events(&self) -> MutexGuard<'_, Events> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
@@ -114,20 +133,31 @@ impl Splunk {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner).insert(text);
     }
 
-    /// Whether there is room for more.
+    /// All indexes.
+    pub fn indexes(&self) -> MutexGuard<'_, BTreeMap<String, bool>> {
+        self.indexes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether events of this index are kept: it exists, and is not disabled.
+    pub fn takes(&self, index: &str) -> bool {
+        self.indexes().get(index) == Some(&false)
+    }
+
+    /// Whether there is room for more. If not, it says so, in Splunk's words.
     pub fn has_room(&self) -> bool {
         let free = self.events().free().unwrap_or(0);
-        let text = format!(
-            "The minimum free disk space ({}MB) reached for /opt/splunk/var/lib/splunk; indexing is paused.",
-            self.settings.min_free
-        );
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
-        if free < self.settings.min_free {
-            messages.insert(text);
-            return false;
+        messages.retain(|text| !text.starts_with(PAUSED));
+        if free >= self.settings.min_free {
+            return true;
         }
-        messages.remove(&text);
-        true
+        messages.insert(format!(
+            "{PAUSED} Current free disk space on partition '/opt/splunk/var' has fallen to {free}MB, below the minimum of {}MB. Data writes \
+             to index path '/opt/splunk/var/lib/splunk/audit/db'cannot safely proceed. Increase free disk space on partition \
+             '/opt/splunk/var' by removing or relocating data.",
+            self.settings.min_free
+        ));
+        false
     }
 
     /// Keeps what is for an index that exists; the rest is dropped, and said. `false`: nothing may be kept now.
@@ -135,7 +165,7 @@ impl Splunk {
         if !self.has_room() {
             return false;
         }
-        let (known, unknown): (Vec<Event>, Vec<Event>) = events.into_iter().partition(|event| self.settings.indexes.contains(&event.index));
+        let (known, unknown): (Vec<Event>, Vec<Event>) = events.into_iter().partition(|event| self.takes(&event.index));
         for event in unknown {
             self.say(format!(
                 "Received event for unconfigured/disabled/deleted index={} with source={} host={}.",
@@ -149,13 +179,11 @@ impl Splunk {
 /// Serves until it is ended.
 pub fn run() -> Result<(), String> {
     let environment = |name: &str| std::env::var(name).unwrap_or_default();
-    let defaults = std::fs::read_to_string("/tmp/defaults/default.yml").unwrap_or_default();
+    let defaults = std::fs::read_to_string(DEFAULTS).unwrap_or_default();
     let settings = Settings::read(&environment, &defaults)?;
     let folder = Path::new("/opt/splunk/var");
     let acceptor = acceptor(&settings.certificate)?;
-    let events = Events::open(folder).map_err(|why| format!("{}: {why}", folder.display()))?;
-    let objects = Store::open(&folder.join("objects.json")).map_err(|why| why.to_string())?;
-    let splunk = Arc::new(Splunk { settings, events: Mutex::new(events), messages: Mutex::default(), objects });
+    let splunk = Arc::new(Splunk::open(settings, folder)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|why| why.to_string())?;
     runtime.block_on(async move {
         let ports = splunk.settings.ports;
@@ -175,6 +203,13 @@ pub fn run() -> Result<(), String> {
         receive.abort();
         Ok(())
     })
+}
+
+/// What the image's HEALTHCHECK asks: whether the service's port answers.
+pub fn healthy() -> Result<(), String> {
+    let defaults = std::fs::read_to_string(DEFAULTS).map_err(|why| format!("{DEFAULTS}: {why}"))?;
+    let settings = Settings::read(&|name| std::env::var(name).unwrap_or_default(), &defaults)?;
+    std::net::TcpStream::connect(("127.0.0.1", settings.ports.receive)).map(drop).map_err(|why| why.to_string())
 }
 
 /// The certificate and its key are in one file, as Splunk has them.
@@ -222,15 +257,11 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    const DEFAULTS: &str = "splunk:\n  hec: {enable: true, ssl: true, port: 8088, token: t}\n  s2s: {enable: true, ssl: true, port: 9997, cert: /c}\n  ssl: {enable: true}\n  conf:\n    - {key: indexes, value: {directory: /d, content: {lab: {a: b}}}}\n    - {key: server, value: {directory: /d, content: {diskUsage: {minFreeSpace: 7}}}}\n";
+    const TEXT: &str = "hide_password: true\nsplunk:\n  password: long-enough\n  hec: {enable: true, ssl: true, port: 8088, token: t}\n  s2s: {enable: true, ssl: true, port: 9997, cert: /c}\n  ssl: {enable: true}\n  conf:\n    - {key: indexes, value: {directory: /d, content: {lab: {a: b}}}}\n    - {key: server, value: {directory: /d, content: {diskUsage: {minFreeSpace: 7}}}}\n";
 
     fn read(change: (&str, &str), defaults: &str) -> Result<Settings, String> {
         let environment = |name: &str| {
-            let all = [
-                ("SPLUNK_START_ARGS", "--accept-license"),
-                ("SPLUNK_GENERAL_TERMS", "--accept-sgt-current-at-splunk-com"),
-                ("SPLUNK_PASSWORD", "long-enough"),
-            ];
+            let all = [("SPLUNK_START_ARGS", "--accept-license"), ("SPLUNK_GENERAL_TERMS", "--accept-sgt-current-at-splunk-com")];
             if name == change.0 {
                 change.1.to_owned()
             } else {
@@ -242,11 +273,14 @@ mod tests {
 
     #[test]
     fn terms_and_tls_are_demanded() {
-        let settings = read(("", ""), DEFAULTS).unwrap();
-        assert!(settings.indexes.contains("lab") && settings.min_free == 7 && settings.token == "t");
-        for variable in ["SPLUNK_START_ARGS", "SPLUNK_GENERAL_TERMS", "SPLUNK_PASSWORD"] {
-            assert!(read((variable, ""), DEFAULTS).is_err(), "{variable}");
+        let settings = read(("", ""), TEXT).unwrap();
+        assert!(settings.indexes.contains("lab") && settings.min_free == 7 && settings.token == "t" && settings.password == "long-enough");
+        for variable in ["SPLUNK_START_ARGS", "SPLUNK_GENERAL_TERMS"] {
+            assert!(read((variable, ""), TEXT).is_err(), "{variable}");
         }
-        assert!(read(("", ""), &DEFAULTS.replace("s2s: {enable: true, ssl: true", "s2s: {enable: true, ssl: false")).is_err());
+        assert!(read(("", ""), &TEXT.replace("s2s: {enable: true, ssl: true", "s2s: {enable: true, ssl: false")).is_err());
+        // A file that may not be read is no file: nobody has given a password.
+        assert!(read(("", ""), "").unwrap_err().contains("password"));
+        assert_eq!(read(("SPLUNK_PASSWORD", "from-outside"), TEXT).unwrap().password, "from-outside");
     }
 }
