@@ -186,7 +186,7 @@ fn a_check_that_runs_once_is_with_the_first_host_on_which_its_role_is_configured
         "defaults:\n",
         "configured: [{when: \"{{ wanted }}\", missing: nobody wants it here}]\ndefaults:\n  wanted: true\n",
     );
-    edit(folder.path(), "roles/base/role.yml", "hosts: \"{{ groups.all }}\"", "hosts: \"{{ role.hosts }}\"");
+    edit(folder.path(), "roles/base/role.yml", "hosts: \"{{ groups.all }}\"", "hosts: \"{{ role_hosts }}\"");
     let of_base = |folder: &Path| -> Vec<String> {
         let lab = read(folder, &[]).unwrap();
         lab.checks.iter().filter(|check| check.role == "base").map(|check| format!("{:?}", check.spec)).collect()

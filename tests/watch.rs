@@ -243,7 +243,9 @@ fn faults_of_datadog(lab: &Project) {
     lab.on("app", &format!("{} && sleep 8", stopped.replace("STOP", "CONT")));
     std::fs::write(lab.inventory(), old).unwrap();
     assert_eq!(exit, 3, "{told:#?}");
-    for want in ["the agent of app is healthy: `datadog-agent health` ends with", "metrics of app arrive: system.cpu.user: the last point is"] {
+    for want in
+        ["the agent of app is healthy: `datadog-agent health` ends with", "metrics of app arrive: system.cpu.user: the last point is"]
+    {
         assert!(told.iter().any(|line| line.starts_with(want)), "{want}: {told:#?}");
     }
     assert!(told.iter().all(|line| line.contains("app")), "of the others nothing: {told:#?}");

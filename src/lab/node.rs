@@ -94,7 +94,7 @@ pub fn work(resolver: &mut Resolver<'_>, plan: &Plan, vault: &mut dyn Vault, sin
     all
 }
 
-/// What a role lacks on each of its hosts. Gives the variable `role` to all that is rendered for it afterwards.
+/// What a role lacks on each of its hosts. Gives the variable `role_hosts` to all that is rendered for it afterwards.
 fn lacks(
     resolver: &Resolver<'_>,
     plan: &Plan,
@@ -119,7 +119,7 @@ fn lacks(
         }
         all.push(why);
     }
-    common.insert("role", &serde_json::json!({"name": plan.roles[role], "hosts": hosts}));
+    common.insert("role_hosts", &hosts);
     all
 }
 

@@ -8,7 +8,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("host", "The host for which something is rendered. What is once for the lab (`once: true`) has none."),
     ("hosts", "The lab's hosts by name."),
     ("groups", "Names of the hosts of each group; `groups.all` are all hosts, in the order of the inventory."),
-    ("role", "The role that is rendered, the same on every host; not known to its `configured` and `certificates`."),
+    ("role_hosts", "Names of the hosts on which the role is configured, in the order of the inventory. Not known to its own `configured`."),
     ("secrets", "The declared secrets by name. Whatever holds one of them is sensitive by itself, and no output shows it."),
     ("certs", "The certificates of the roles on this host by name, made by the lab CA."),
     ("ca", "The lab CA."),
@@ -39,8 +39,6 @@ const PARTS: &[(&str, &str)] = &[
     ("host.published", "the same for ports that containers publish"),
     ("hosts.NAME", "name, fqdn, address, groups, host_key (its SSH host key: `ssh-ed25519 AAAA…`)"),
     ("groups.NAME", "list of host names"),
-    ("role.name", "its name"),
-    ("role.hosts", "names of the hosts that have it and on which it is configured, in the order of the inventory"),
     (
         "secrets.NAME",
         "user, password, htpasswd (a line with its bcrypt hash); one that is set by hand has no htpasswd; an SSH key pair: public (one line), private",
