@@ -178,6 +178,29 @@ fn the_good_lab_is_resolved() {
 }
 
 #[test]
+fn a_check_that_runs_once_is_with_the_first_host_on_which_its_role_is_configured() {
+    let folder = lab(None);
+    edit(
+        folder.path(),
+        "roles/base/role.yml",
+        "defaults:\n",
+        "configured: [{when: \"{{ wanted }}\", missing: nobody wants it here}]\ndefaults:\n  wanted: true\n",
+    );
+    edit(folder.path(), "roles/base/role.yml", "hosts: \"{{ groups.all }}\"", "hosts: \"{{ role_hosts }}\"");
+    let of_base = |folder: &Path| -> Vec<String> {
+        let lab = read(folder, &[]).unwrap();
+        lab.checks.iter().filter(|check| check.role == "base").map(|check| format!("{:?}", check.spec)).collect()
+    };
+    let all = of_base(folder.path());
+    assert!(all.len() == 1 && all[0].contains("\"deploy\"") && all[0].contains("\"registry\""), "{all:?}");
+    edit(folder.path(), "inventory/lab.yml", "tools: [git, make]", "tools: [git, make], wanted: false");
+    let one = of_base(folder.path());
+    assert!(one.len() == 1 && !one[0].contains("\"deploy\"") && one[0].contains("\"registry\""), "{one:?}");
+    edit(folder.path(), "roles/base/role.yml", "wanted: true", "wanted: false");
+    assert_eq!(of_base(folder.path()), [""; 0]);
+}
+
+#[test]
 fn the_vault_is_asked_for_what_is_declared_and_for_nothing_else() {
     let folder = lab(None);
     let mut vault = memory();

@@ -35,6 +35,8 @@ fn what_hosts_measure_and_print_arrives() {
     a_second_run_changes_nothing_in_one_exec(&lab);
     stage("status");
     status_says_when_the_last_data_came(&lab);
+    stage("the application in Datadog");
+    containers_of_the_application_are_measured(&lab);
     stage("Datadog's objects");
     what_people_look_at_is_kept_and_removable(&lab);
     stage("Datadog's faults");
@@ -183,6 +185,23 @@ fn status_says_when_the_last_data_came(lab: &Project) {
     assert!(links.len() == 2 && links.iter().all(|link| link["reached"] == "yes"), "{links:#?}");
 }
 
+fn containers_of_the_application_are_measured(lab: &Project) {
+    let (exit, events) = lab.events(&["verify", "--check", "datadog"]);
+    assert_eq!((exit, failures(&events), titles(&events, "skipped")), (0, Vec::new(), BTreeSet::new()));
+    let passed = titles(&events, "passed");
+    assert!(passed.contains("metrics of container student_list-api-1 of app arrive"), "{passed:#?}");
+
+    // One that Docker has to start again and again.
+    lab.on(
+        "app",
+        "docker run -d --name student_list-web-1 --label com.docker.compose.project=student_list --restart always \
+         $(docker images -q --filter reference=busybox | head -n 1) sh -c 'exit 1'",
+    );
+    fails_with(lab, "datadog", &["metrics of container student_list-web-1 of app arrive: it is "]);
+    lab.on("app", "docker rm -f student_list-web-1");
+    passes(lab, "datadog");
+}
+
 fn what_people_look_at_is_kept_and_removable(lab: &Project) {
     // By hand, past poclab: a monitor is changed, a saved search is deleted.
     let api = "k=$(grep ^api_key /etc/datadog-agent/datadog.yaml | cut -d'\"' -f2); a=$(sed 's/.*\"app\": \\[\"\\([^\"]*\\).*/\\1/' /srv/datadog-intake/config/keys.json); \
@@ -219,8 +238,10 @@ fn faults_of_datadog(lab: &Project) {
     let told = failures(&events);
     assert_eq!(exit, 3);
     assert!(told.iter().any(|line| line.starts_with("Datadog takes the lab's API key: 403: the key is wrong or was revoked")), "{told:#?}");
-    let unhealthy = told.iter().filter(|line| line.contains("is healthy") && line.contains("API Key invalid")).count();
-    assert_eq!(unhealthy, 4, "every agent says so: {told:#?}");
+    let refused = told.iter().filter(|line| line.contains("is healthy: what it sends is refused with 403 and lost")).count();
+    assert_eq!(refused, 4, "every agent says so: {told:#?}");
+    let health = lab.on("app", "datadog-agent health");
+    assert!(health.contains("PASS"), "it asks for its key once an hour: {health}");
     lab.on("deploy", "cat /tmp/keys.json >/srv/datadog-intake/config/keys.json && sleep 8");
     passes(lab, "datadog");
 
@@ -229,11 +250,28 @@ fn faults_of_datadog(lab: &Project) {
     let (exit, events) = lab.events(&["verify", "--check", "datadog"]);
     let told = failures(&events);
     assert_eq!(exit, 3);
-    let unreachable = told.iter().filter(|line| line.contains("is healthy") && line.contains("cannot reach")).count();
+    let unreachable = told.iter().filter(|line| line.contains("is healthy: it cannot send: ")).count();
     assert_eq!(unreachable, 4, "{told:#?}");
     assert!(told.iter().any(|line| line.contains("could not be asked from deploy")), "{told:#?}");
     assert!(told.iter().any(|line| line.starts_with("what the hosts measure arrives: ")), "{told:#?}");
     lab.on("deploy", "docker start datadog-intake >/dev/null && sleep 8");
+    passes(lab, "datadog");
+
+    // An agent that runs and sends nothing: what it sent grows old.
+    let old = lab.edit_inventory("vars:\n", "vars:\n  datadog_fresh_seconds: 30\n");
+    let stopped = "kill -STOP $(systemctl show -p MainPID datadog-agent | cut -d= -f2)";
+    lab.on("app", &format!("{stopped} && sleep 20"));
+    let (exit, events) = lab.events(&["verify", "--check", "datadog"]);
+    let told = failures(&events);
+    lab.on("app", &format!("{} && sleep 8", stopped.replace("STOP", "CONT")));
+    std::fs::write(lab.inventory(), old).unwrap();
+    assert_eq!(exit, 3, "{told:#?}");
+    for want in
+        ["the agent of app is healthy: `datadog-agent health` ends with", "metrics of app arrive: system.cpu.user: the last point is"]
+    {
+        assert!(told.iter().any(|line| line.starts_with(want)), "{want}: {told:#?}");
+    }
+    assert!(told.iter().all(|line| line.contains("app")), "of the others nothing: {told:#?}");
     passes(lab, "datadog");
 }
 

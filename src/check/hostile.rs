@@ -140,8 +140,9 @@ const GOOD: &[(&str, i32, &str)] = &[
     // datadog, splunk
     ("now", 0, "1700000000\n"),
     ("health", 0, "Agent health: PASS\n"),
+    ("told", 0, r#"{"forwarderStats":{"APIKeyStatus":{"a":"API Key valid"},"Transactions":{"Success":9,"HTTPErrorsByCode":{"403":1}}}}"#),
     ("ps", 0, ""),
-    ("running", 0, "api\n"),
+    ("running", 0, "api running 0 100\n"),
     ("process", 0, "uid 998\ncapabilities 0000000000000004\n"),
     ("log", 1, ""),
     ("connections", 0, "1\n"),
@@ -199,7 +200,7 @@ pub(crate) fn parsers() -> Vec<Parser> {
         (
             "datadog",
             json!({"hosts": names, "domain": "lab", "docker_hosts": ["app"], "containers_of": ["app"], "ask_from": "app",
-                "api": "https://api.example", "api_key": "a", "app_key": "b", "container_metric": "m", "patience": 0}),
+                "tag": "lab:x", "api": "https://api.example", "api_key": "a", "app_key": "b", "container_metric": "m", "patience": 0}),
         ),
         (
             "splunk",

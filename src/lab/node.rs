@@ -33,7 +33,7 @@ pub struct Work {
     pub handlers: Vec<Handler>,
     /// What it offers.
     pub services: Vec<Service>,
-    /// Its checks; those that run once are with the first host.
+    /// Its checks; those that run once are with the first host on which the role is configured.
     pub checks: Vec<Check>,
     /// Its checks that wait for those of all roles.
     pub late_checks: Vec<Check>,
@@ -64,21 +64,21 @@ pub fn work(resolver: &mut Resolver<'_>, plan: &Plan, vault: &mut dyn Vault, sin
         .collect();
     let mut all: Vec<Work> = Vec::new();
     let mut of_role = Sink::default();
+    let (mut lacking, mut once_is_due) = (Vec::new().into_iter(), false);
     for (index, (role, host)) in plan.nodes.iter().enumerate() {
-        let mut work = Work::default();
-        if let Some(mut node) = resolver.open(&plan.roles[*role], *host, true, &mut common) {
+        if index == 0 || plan.nodes[index - 1].0 != *role {
+            lacking = lacks(resolver, plan, *role, &certs, &mut common, &mut of_role).into_iter();
+            once_is_due = true;
+        }
+        let mut work = Work { not_configured: lacking.next().flatten(), ..Work::default() };
+        let configured = work.not_configured.is_none();
+        if configured && let Some(mut node) = resolver.open(&plan.roles[*role], *host, true, &mut common) {
             node.scope.give("certs", &certs[*host]);
             let name = &resolver.members.hosts[*host].0;
-            of_role.on_host(name, |sink| {
-                work = match missing(&mut node, sink) {
-                    Some(why) => Work { not_configured: Some(why), ..Work::default() },
-                    None => resolver.node(&plan.roles[*role], name, &mut node, &secrets, sink),
-                };
-            });
+            of_role.on_host(name, |sink| work = resolver.node(&plan.roles[*role], name, &mut node, &secrets, sink));
         }
-        let first = index == 0 || plan.nodes[index - 1].0 != *role;
-        if first
-            && work.not_configured.is_none()
+        if configured
+            && std::mem::take(&mut once_is_due)
             && let Some(mut once) = resolver.open(&plan.roles[*role], *host, false, &mut common)
         {
             checks(resolver, &plan.roles[*role], None, &mut once, &secrets, &mut work, sink);
@@ -91,6 +91,35 @@ pub fn work(resolver: &mut Resolver<'_>, plan: &Plan, vault: &mut dyn Vault, sin
         }
     }
     twice(resolver, plan, &all, sink);
+    all
+}
+
+/// What a role lacks on each of its hosts. Gives the variable `role_hosts` to all that is rendered for it afterwards.
+fn lacks(
+    resolver: &Resolver<'_>,
+    plan: &Plan,
+    role: usize,
+    certs: &[Value],
+    common: &mut Context,
+    of_role: &mut Sink,
+) -> Vec<Option<String>> {
+    let content = resolver.project.roles.get(&plan.roles[role]).and_then(|file| file.as_ref()?.role.as_ref());
+    let asks = content.is_some_and(|role| !role.configured.is_empty());
+    let mut all = Vec::new();
+    let mut hosts: Vec<&str> = Vec::new();
+    for host in plan.hosts_of(role) {
+        let name = resolver.members.hosts[host].0.as_str();
+        let mut why = None;
+        if asks && let Some(mut node) = resolver.open(&plan.roles[role], host, true, common) {
+            node.scope.give("certs", &certs[host]);
+            of_role.on_host(name, |sink| why = missing(&mut node, sink));
+        }
+        if why.is_none() {
+            hosts.push(name);
+        }
+        all.push(why);
+    }
+    common.insert("role_hosts", &hosts);
     all
 }
 

@@ -12,7 +12,7 @@ use super::problem::{Problem, Sink, listed, nearest};
 use super::template::{Fault, Templates};
 
 /// Names that poclab gives; no variable may have one.
-pub const GIVEN: &[&str] = &["lab", "host", "hosts", "groups", "secrets", "certs", "ca", "mirror", "sources", "item", "loop"];
+pub const GIVEN: &[&str] = &["lab", "host", "hosts", "groups", "role_hosts", "secrets", "certs", "ca", "mirror", "sources", "item", "loop"];
 
 /// A place in a file.
 #[derive(Debug, Clone)]

@@ -9,12 +9,15 @@ use super::line::{Tone, count};
 use super::page::Page;
 use super::{Format, clean, print_text};
 use crate::base::Redactor;
-use crate::engine::{Finding, HostStatus, LinkStatus, Reached, RoleStatus, StatusReport};
+use crate::engine::{Finding, HostStatus, LastData, LinkStatus, Reached, RoleStatus, StatusReport};
 use crate::lab::ca::RENEW_DAYS;
 use crate::resource::Detail;
 
 /// Differences of a host that are listed; more become a count.
 const LISTED: usize = 6;
+
+/// Seconds after which the last data of a host is old: what measures does it several times a minute.
+const OLD: i64 = 120;
 
 /// Prints the report on standard output.
 pub fn print_status(report: &StatusReport, format: Format, redactor: &Redactor) -> Result<(), String> {
@@ -46,7 +49,8 @@ fn write(page: &mut Page, report: &StatusReport, now: OffsetDateTime) {
         page.line(Tone::Title, "last data");
         for data in &report.last_data {
             let about = if data.host.is_empty() { data.source.clone() } else { format!("{} of {}", data.source, data.host) };
-            page.line(if data.at.is_some() { Tone::Plain } else { Tone::Bad }, &format!("  {about}: {}", data.says));
+            let (tone, when) = last(data, now);
+            page.line(tone, &format!("  {about}: {when}"));
         }
     }
     page.gap();
@@ -66,6 +70,17 @@ fn write(page: &mut Page, report: &StatusReport, now: OffsetDateTime) {
         Some(last) => (Tone::Good, format!("the checks last passed on {}", last.at)),
     };
     page.line(tone, &checks);
+}
+
+/// `2026-05-06T10:00:00Z (8 s ago)`
+fn last(data: &LastData, now: OffsetDateTime) -> (Tone, String) {
+    let Some(at) = &data.at else { return (Tone::Bad, data.says.clone()) };
+    let Ok(moment) = OffsetDateTime::parse(at, &Rfc3339) else { return (Tone::Warn, data.says.clone()) };
+    // A clock may be a little behind that of whoever told it.
+    match (now - moment).whole_seconds().max(0) {
+        seconds if seconds <= OLD => (Tone::Plain, format!("{} ({seconds} s ago)", data.says)),
+        seconds => (Tone::Warn, format!("{} (OLD: {} ago)", data.says, age(seconds.unsigned_abs()))),
+    }
 }
 
 /// The ends of all certificates that were seen.

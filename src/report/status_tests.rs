@@ -1,7 +1,7 @@
 //! What `poclab status` looks like.
 
 use super::*;
-use crate::engine::{LastChecks, LastData, LockStatus};
+use crate::engine::{LastChecks, LockStatus};
 use time::macros::datetime;
 
 const NOW: OffsetDateTime = datetime!(2026-11-21 11:00:00 UTC);
@@ -110,6 +110,12 @@ fn report() -> StatusReport {
                 host: "registry".to_owned(),
                 at: Some("2026-11-21T10:59:52Z".to_owned()),
                 says: "2026-11-21T10:59:52Z".to_owned(),
+            },
+            LastData {
+                source: "Datadog".to_owned(),
+                host: "gitlab".to_owned(),
+                at: Some("2026-11-21T10:14:00Z".to_owned()),
+                says: "2026-11-21T10:14:00Z".to_owned(),
             },
             LastData { source: "Datadog".to_owned(), host: "app".to_owned(), at: None, says: "none lately".to_owned() },
         ],

@@ -1,27 +1,31 @@
 //! Datadog gets what the hosts measure: asked at its API, not at the agents.
 
+mod agents;
+mod api;
+mod containers;
 mod judge;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::run::{Framed, blind, last_line, names, on_all};
-use super::web::{self, Answer, Request, word};
+use super::run::{blind, names, on_all, parallel};
 use super::{Arrival, CheckKind, Outcome, Reach, Verdict, shapes};
 use crate::base::Secret;
-use crate::base::frame::nonce;
-use judge::{Seen, age, latest};
+use agents::Stats;
+use api::{BACK, DOCKER, Known, SYSTEM, Trouble};
+use containers::Container;
+use judge::{Seen, age};
 
 /// Every agent is healthy, Datadog takes the lab's key, and what came from each host is not older than `fresh` seconds:
 /// `system.cpu.user`, on Docker's hosts the number of running containers, and a metric of every container of the application.
 ///
-/// Asked from one of the hosts, at Datadog's API. Controls: another key must be refused, and a host that does not exist must have
-/// no metrics. Without an application key nothing can be asked for: what arrived is skipped then.
+/// Asked from one of the hosts, at Datadog's API, about what has the lab's own tag. Controls: another key must be refused, and a host
+/// that does not exist must have no metrics. Without an application key nothing can be asked for: what arrived is skipped then.
+/// Where something is wrong the agents are looked at again: what became of their requests meanwhile tells why.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
@@ -29,12 +33,17 @@ pub struct Spec {
     pub hosts: Vec<String>,
     /// What follows a host's name in the name that its agent reports: `lab.example`.
     pub domain: String,
-    /// Of these, the ones with Docker.
+    /// The hosts whose agent asks Docker; those that are not among `hosts` are left out.
     #[serde(default)]
     pub docker_hosts: Vec<String>,
-    /// Hosts whose running containers must each have a metric.
+    /// Hosts whose containers of the application must each have a metric; those whose agent does not ask Docker are left out.
     #[serde(default)]
     pub containers_of: Vec<String>,
+    /// The application's compose project. Default: student_list.
+    #[serde(default = "compose_project")]
+    pub compose_project: String,
+    /// The tag that everything of this lab has: `lab:NAME`.
+    pub tag: String,
     /// Name of the host that asks.
     pub ask_from: String,
     /// Datadog's API: `https://api.datadoghq.com`.
@@ -60,6 +69,10 @@ pub struct Spec {
     pub patience: u64,
 }
 
+fn compose_project() -> String {
+    "student_list".to_owned()
+}
+
 fn fresh() -> i64 {
     120
 }
@@ -68,173 +81,11 @@ fn patience() -> u64 {
     300
 }
 
-/// How far back is asked, in seconds.
-const BACK: i64 = 900;
-/// The metric that every agent sends.
-const SYSTEM: &str = "system.cpu.user";
-/// The metric of the integration with Docker.
-const DOCKER: &str = "docker.containers.running";
+/// Seconds between two looks at an agent, if there is the patience: it sends something every 15.
+const LOOK: u64 = 20;
 
-/// What the API said about all hosts.
-struct Known {
-    now: i64,
-    system: Seen,
-    docker: Seen,
-    containers: Seen,
-    /// Series of a host that does not exist.
-    ghosts: usize,
-}
-
-impl Spec {
-    fn request(&self, path: &str, key: &str) -> Request {
-        let mut headers = vec![("DD-API-KEY".to_owned(), key.to_owned())];
-        if !self.app_key.expose().is_empty() {
-            headers.push(("DD-APPLICATION-KEY".to_owned(), self.app_key.expose().to_owned()));
-        }
-        let proxy = (!self.proxy.is_empty()).then(|| self.proxy.clone());
-        Request { url: format!("{}{path}", self.api), headers, proxy, ..Request::default() }
-    }
-
-    fn query(&self, now: i64, query: &str) -> Request {
-        self.request(&format!("/api/v1/query?from={}&to={now}&query={}", now - BACK, word(query)), self.api_key.expose())
-    }
-
-    fn fqdn(&self, host: &str) -> String {
-        format!("{host}.{}", self.domain)
-    }
-
-    /// Asks for everything at once.
-    fn known(&self, reach: &dyn Reach) -> Result<Known, String> {
-        let clock = Framed::new().ask("now", "date +%s").run(reach, &self.ask_from, Vec::new(), Duration::from_secs(30))?;
-        let now: i64 = clock.good("now")?.parse().map_err(|_| format!("the clock of {} cannot be read", self.ask_from))?;
-        let ghost = format!("poclab-control-{}", nonce());
-        let requests = [
-            self.query(now, &format!("avg:{SYSTEM}{{*}} by {{host}}")),
-            self.query(now, &format!("avg:{DOCKER}{{*}} by {{host}}")),
-            self.query(now, &format!("avg:{}{{*}} by {{host,container_name}}", self.container_metric)),
-            self.query(now, &format!("avg:{SYSTEM}{{host:{ghost}}}")),
-        ];
-        let mut answers = web::ask(reach, &self.ask_from, &requests)?.into_iter();
-        let mut next = |what: &str| -> Result<serde_json::Value, String> {
-            let about = format!("{}: the query of {what}", self.api);
-            match answers.next().unwrap_or_else(|| Err("no answer".to_owned())) {
-                Ok(answer) if answer.status == 403 => Err(format!(
-                    "{about}: 403: the API key or the application key is wrong or was revoked (datadog_api_key, datadog_app_key)"
-                )),
-                Ok(answer) => answer.json(200).map_err(|why| format!("{about}: {why}")),
-                Err(why) => Err(format!("{about}: {why}; see that {} may reach it", self.ask_from)),
-            }
-        };
-        Ok(Known {
-            now,
-            system: latest(&next(SYSTEM)?, &["host"])?,
-            docker: latest(&next(DOCKER)?, &["host"])?,
-            containers: latest(&next(&self.container_metric)?, &["host", "container_name"])?,
-            ghosts: next("a host that does not exist")?["series"].as_array().map_or(0, Vec::len),
-        })
-    }
-
-    /// Whether everything that is wanted is fresh.
-    fn complete(&self, known: &Known, containers: &BTreeMap<String, Vec<String>>) -> bool {
-        let fresh = |seen: &Seen, key: &[String]| age(seen, key, known.now).is_some_and(|age| age <= self.fresh);
-        self.hosts.iter().all(|host| fresh(&known.system, &[self.fqdn(host)]))
-            && self.docker_hosts.iter().all(|host| fresh(&known.docker, &[self.fqdn(host)]))
-            && containers.iter().all(|(host, all)| all.iter().all(|name| fresh(&known.containers, &[self.fqdn(host), name.clone()])))
-    }
-
-    fn judge(&self, known: &Known, seen: &Seen, host: &str, key: &[String], what: &str) -> Verdict {
-        match age(seen, key, known.now) {
-            Some(age) if age <= self.fresh => Verdict::Passed(format!("{what}: last point {age} s ago")),
-            Some(age) => Verdict::Failed(format!(
-                "{what}: the last point is {age} s old; see `systemctl status datadog-agent` and `datadog-agent status` on {host}"
-            )),
-            None => Verdict::Failed(format!(
-                "{what}: nothing came within {} minutes; see `datadog-agent status` on {host}, and that its way to {} is open",
-                BACK / 60,
-                self.api
-            )),
-        }
-    }
-
-    fn key(&self, reach: &dyn Reach) -> Vec<Outcome> {
-        let (title, control) = ("Datadog takes the lab's API key", "Datadog refuses another API key");
-        let requests =
-            [self.request("/api/v1/validate", self.api_key.expose()), self.request("/api/v1/validate", &format!("not-{}", nonce()))];
-        let answers = match web::ask(reach, &self.ask_from, &requests) {
-            Ok(answers) => answers,
-            Err(why) => return vec![Outcome::new(title, blind(&self.ask_from, &why))],
-        };
-        let judged = |answer: &Result<Answer, String>| {
-            match answer {
-            Err(why) => Verdict::Failed(format!("{} could not be asked from {}: {why}", self.api, self.ask_from)),
-            Ok(answer) if answer.status == 403 => Verdict::Failed(
-                "403: the key is wrong or was revoked; make a new one there, then `poclab secrets set datadog_api_key` and `poclab bootstrap`"
-                    .to_owned(),
-            ),
-            Ok(answer) => match answer.json(200) {
-                Ok(said) if said["valid"] == true => Verdict::Passed("/api/v1/validate says valid".to_owned()),
-                Ok(_) => Verdict::Failed("/api/v1/validate does not say that it is valid".to_owned()),
-                Err(why) => Verdict::Failed(format!("/api/v1/validate {why}")),
-            },
-        }
-        };
-        let refused = |answer: &Result<Answer, String>| match answer {
-            Ok(answer) if answer.status == 403 => Verdict::Passed("403".to_owned()),
-            Ok(answer) => Verdict::Failed(format!("a made-up key is answered with {}, must be 403", answer.status)),
-            Err(why) => Verdict::Failed(why.clone()),
-        };
-        vec![Outcome::new(title, judged(&answers[0])), Outcome::control(control, refused(&answers[1]))]
-    }
-}
-
-/// Asks the agent; one that was started less than a minute ago may not answer yet, and is asked again.
-const HEALTH: &str = "until said=$(timeout 30 datadog-agent health 2>&1); do\n  code=$?\n  \
-                      since=$(systemctl show -p ActiveEnterTimestampMonotonic datadog-agent | cut -d= -f2)\n  \
-                      [ $(($(cut -d. -f1 /proc/uptime) - ${since:-0} / 1000000)) -lt 60 ] || { printf '%s\\n' \"$said\"; exit \"$code\"; }\n  \
-                      systemctl is-active -q datadog-agent || { printf '%s\\n' \"$said\"; exit \"$code\"; }\n  \
-                      sleep 2\ndone\nprintf '%s\\n' \"$said\"";
-
-/// What an agent says about itself.
-fn health(reach: &dyn Reach, host: &str) -> Verdict {
-    let asked = Framed::new().ask("active", "systemctl is-active datadog-agent 2>&1").ask("health", HEALTH);
-    let frames = match asked.run(reach, host, Vec::new(), Duration::from_secs(120)) {
-        Ok(frames) => frames,
-        Err(why) => return blind(host, &why),
-    };
-    let state = frames.get("active").map(|frame| frame.text().trim().to_owned()).unwrap_or_default();
-    if state != "active" {
-        return Verdict::Failed(format!(
-            "the unit datadog-agent is {state}; `poclab bootstrap` starts it, `journalctl -u datadog-agent` says why"
-        ));
-    }
-    match frames.get("health") {
-        Ok(frame) if frame.status == 0 => Verdict::Passed("`datadog-agent health` ends with 0".to_owned()),
-        Ok(frame) => {
-            // What follows `=== 1 unhealthy components ===`.
-            let text = frame.text();
-            let all: Vec<&str> = text.lines().skip_while(|line| !line.contains("unhealthy")).skip(1).map(str::trim).collect();
-            // A name that is said again with its reason says no more.
-            let again = |name: &str| all.iter().any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(':')));
-            let bad: Vec<&str> = all.iter().copied().filter(|line| !again(line)).collect();
-            let bad = if bad.is_empty() { last_line(&text).to_owned() } else { bad.join("; ") };
-            Verdict::Failed(format!("`datadog-agent health` ends with {}: {bad}; see `datadog-agent status`", frame.status))
-        }
-        Err(why) => Verdict::Failed(why),
-    }
-}
-
-/// Names of the containers that have been running for a minute, by host: no build's, which come and go.
-fn running(reach: &dyn Reach, hosts: &[String]) -> Vec<Result<Vec<String>, String>> {
-    on_all(hosts, |host| {
-        let shell = "docker ps -q | while read -r id; do\n  \
-                     docker inspect -f '{{.Name}} {{.State.StartedAt}}' \"$id\"\ndone | while read -r name started; do\n  \
-                     [ $(($(date +%s) - $(date -d \"$started\" +%s))) -lt 60 ] || echo \"${name#/}\"\ndone";
-        let frames = Framed::new().ask("ps", "docker ps -q >/dev/null").ask("running", shell);
-        let frames = frames.run(reach, host, Vec::new(), Duration::from_secs(60))?;
-        frames.good("ps")?;
-        Ok(frames.good("running")?.lines().map(str::to_owned).collect())
-    })
-}
+/// The containers of the application, by host.
+type Containers = Vec<(String, Result<Vec<Container>, String>)>;
 
 impl CheckKind for Spec {
     const NAME: &'static str = "datadog";
@@ -252,7 +103,8 @@ impl CheckKind for Spec {
             host: host.clone(),
             at: known.system.get(&vec![self.fqdn(host)]).copied(),
         };
-        Some(self.known(reach).map(|known| self.hosts.iter().map(|host| arrival(&known, host)).collect()))
+        let known = self.known(reach).map_err(|trouble| trouble.why);
+        Some(known.map(|known| self.hosts.iter().map(|host| arrival(&known, host)).collect()))
     }
 
     fn run(&self, reach: &dyn Reach, progress: &mut dyn FnMut(&str)) -> Vec<Outcome> {
@@ -260,66 +112,128 @@ impl CheckKind for Spec {
             return vec![Outcome::new("Datadog can be asked", Verdict::Failed("hosts must not be empty: nothing would be proven".into()))];
         }
         progress(&format!("asking the agents of {}", names(&self.hosts)));
-        let mut out: Vec<Outcome> = Vec::new();
-        for (host, verdict) in self.hosts.iter().zip(on_all(&self.hosts, |host| health(reach, host))) {
-            out.push(Outcome::new(format!("the agent of {host} is healthy"), verdict));
-        }
+        let begun = Instant::now();
+        let looks = on_all(&self.hosts, |host| agents::look(reach, host));
         progress(&format!("asking {}", self.api));
-        out.extend(self.key(reach));
-        out.extend(self.arrived(reach, progress));
+        let mut others = self.key(reach);
+        others.extend(self.arrived(reach, progress));
+        let odd = others.iter().any(|outcome| matches!(outcome.verdict, Verdict::Failed(_)))
+            || looks.iter().any(|look| look.as_ref().is_ok_and(|stats| stats.waiting > 0));
+        let verdicts = if odd {
+            self.look_again(reach, looks, begun, progress)
+        } else {
+            looks.into_iter().map(|look| look.map_or_else(|verdict| verdict, |stats| agents::well(&stats))).collect()
+        };
+        let titled = self.hosts.iter().zip(verdicts);
+        let mut out: Vec<Outcome> =
+            titled.map(|(host, verdict)| Outcome::new(format!("the agent of {host} is healthy"), verdict)).collect();
+        out.extend(others);
         out
     }
 }
 
 impl Spec {
+    /// Hosts whose agent asks Docker.
+    fn with_docker(&self) -> impl Iterator<Item = &String> {
+        self.docker_hosts.iter().filter(|host| self.hosts.contains(host))
+    }
+
+    fn fqdn(&self, host: &str) -> String {
+        format!("{host}.{}", self.domain)
+    }
+
+    /// Looks at the agents a second time, and says what became of their requests since `begun`.
+    fn look_again(
+        &self,
+        reach: &dyn Reach,
+        looks: Vec<Result<Stats, Verdict>>,
+        begun: Instant,
+        progress: &mut dyn FnMut(&str),
+    ) -> Vec<Verdict> {
+        progress(&format!("asking the agents of {} again", names(&self.hosts)));
+        std::thread::sleep(Duration::from_secs(LOOK.min(self.patience)).saturating_sub(begun.elapsed()));
+        let looks: Vec<(&String, Result<Stats, Verdict>)> = self.hosts.iter().zip(looks).collect();
+        parallel(&looks, |(host, look)| match look {
+            Err(verdict) => verdict.clone(),
+            Ok(before) => match agents::look(reach, host) {
+                Err(verdict) => verdict,
+                Ok(after) => agents::judge(before, &after, begun.elapsed().as_secs(), host),
+            },
+        })
+    }
+
+    /// Whether everything that is wanted is fresh.
+    fn complete(&self, known: &Known, containers: &Containers) -> bool {
+        let fresh = |seen: &Seen, key: &[String]| age(seen, key, known.now).is_some_and(|age| age <= self.fresh);
+        let settled = |host: &str, container: &Container| {
+            container.trouble(host).is_none() && fresh(&known.containers, &[self.fqdn(host), container.name.clone()])
+        };
+        self.hosts.iter().all(|host| fresh(&known.system, &[self.fqdn(host)]))
+            && self.with_docker().all(|host| fresh(&known.docker, &[self.fqdn(host)]))
+            && containers.iter().all(|(host, all)| all.as_ref().is_ok_and(|all| all.iter().all(|one| settled(host, one))))
+    }
+
+    fn judge(&self, known: &Known, seen: &Seen, host: &str, key: &[String], what: &str) -> Verdict {
+        match age(seen, key, known.now) {
+            Some(age) if age <= self.fresh => Verdict::Passed(format!("{what}: last point {age} s ago")),
+            Some(age) => Verdict::Failed(format!(
+                "{what}: the last point is {age} s old; see `systemctl status datadog-agent` and `datadog-agent status` on {host}"
+            )),
+            None => Verdict::Failed(format!(
+                "{what}: nothing with the tag {} came within {} minutes; see `datadog-agent status` on {host}, and that its way to {} is open",
+                self.tag,
+                BACK / 60,
+                self.api
+            )),
+        }
+    }
+
+    /// Asks until everything is fresh, patience ends, or asking again is of no use.
+    fn wait(&self, reach: &dyn Reach) -> (Result<Known, Trouble>, Containers) {
+        let hosts: Vec<String> = self.with_docker().filter(|host| self.containers_of.contains(host)).cloned().collect();
+        let (begun, patience) = (Instant::now(), Duration::from_secs(self.patience));
+        loop {
+            let found = containers::of(reach, &hosts, &self.compose_project);
+            let containers: Containers = hosts.iter().cloned().zip(found).collect();
+            let known = self.known(reach);
+            let pause = match &known {
+                Ok(known) if self.complete(known, &containers) => None,
+                Ok(_) => Some(self.pause()),
+                Err(trouble) => trouble.again.map(|again| again.max(self.pause())),
+            };
+            let left = patience.saturating_sub(begun.elapsed());
+            match pause {
+                Some(seconds) if !left.is_zero() => std::thread::sleep(Duration::from_secs(seconds).min(left)),
+                _ => return (known, containers),
+            }
+        }
+    }
+
     fn arrived(&self, reach: &dyn Reach, progress: &mut dyn FnMut(&str)) -> Vec<Outcome> {
         let title = "what the hosts measure arrives";
         if self.app_key.expose().is_empty() {
             let why = "Datadog tells nothing without an application key: poclab secrets set datadog_app_key";
             return vec![Outcome::new(title, Verdict::Skipped(why.to_owned()))];
         }
-        let mut out = Vec::new();
-        let mut containers = BTreeMap::new();
-        for (host, found) in self.containers_of.iter().zip(running(reach, &self.containers_of)) {
-            match found {
-                Ok(names) => drop(containers.insert(host.clone(), names)),
-                Err(why) => out.push(Outcome::new(format!("the containers of {host} are known"), blind(host, &why))),
-            }
-        }
-        let begun = Instant::now();
         progress(&format!("waiting up to {} s for metrics of {}", self.patience, names(&self.hosts)));
-        let known = loop {
-            let known = self.known(reach);
-            let done = known.as_ref().is_ok_and(|known| self.complete(known, &containers));
-            if done || begun.elapsed() >= Duration::from_secs(self.patience) {
-                break known;
-            }
-            std::thread::sleep(Duration::from_secs(3));
-        };
+        let (known, containers) = self.wait(reach);
         let known = match known {
             Ok(known) => known,
-            Err(why) => {
-                out.push(Outcome::new(title, Verdict::Failed(why)));
-                return out;
-            }
+            Err(trouble) => return vec![Outcome::new(title, Verdict::Failed(trouble.why))],
         };
+        let mut out = Vec::new();
         for host in &self.hosts {
             let verdict = self.judge(&known, &known.system, host, &[self.fqdn(host)], SYSTEM);
             out.push(Outcome::new(format!("metrics of {host} arrive"), verdict));
         }
-        for host in &self.docker_hosts {
+        for host in self.with_docker() {
             let verdict = self.judge(&known, &known.docker, host, &[self.fqdn(host)], DOCKER);
             out.push(Outcome::new(format!("metrics of Docker on {host} arrive"), verdict));
         }
-        for (host, all) in &containers {
-            if all.is_empty() {
-                let why = "no container has been running there for a minute: nothing is deployed yet";
-                out.push(Outcome::new(format!("metrics of the containers of {host} arrive"), Verdict::Skipped(why.to_owned())));
-            }
-            for name in all {
-                let key = [self.fqdn(host), name.clone()];
-                let verdict = self.judge(&known, &known.containers, host, &key, &self.container_metric);
-                out.push(Outcome::new(format!("metrics of container {name} of {host} arrive"), verdict));
+        for (host, found) in &containers {
+            match found {
+                Ok(all) => out.extend(self.application(&known, host, all)),
+                Err(why) => out.push(Outcome::new(format!("the containers of {host} are known"), blind(host, why))),
             }
         }
         let verdict = match known.ghosts {
@@ -328,5 +242,20 @@ impl Spec {
         };
         out.push(Outcome::control("a host that does not exist has no metrics", verdict));
         out
+    }
+
+    fn application(&self, known: &Known, host: &str, all: &[Container]) -> Vec<Outcome> {
+        if all.is_empty() {
+            let why = format!("there is no container of the compose project {}: nothing is deployed yet", self.compose_project);
+            return vec![Outcome::new(format!("metrics of the containers of {host} arrive"), Verdict::Skipped(why))];
+        }
+        let outcome = |one: &Container| {
+            let verdict = match one.trouble(host) {
+                Some(why) => Verdict::Failed(why),
+                None => self.judge(known, &known.containers, host, &[self.fqdn(host), one.name.clone()], &self.container_metric),
+            };
+            Outcome::new(format!("metrics of container {} of {host} arrive", one.name), verdict)
+        };
+        all.iter().map(outcome).collect()
     }
 }

@@ -8,6 +8,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("host", "The host for which something is rendered. What is once for the lab (`once: true`) has none."),
     ("hosts", "The lab's hosts by name."),
     ("groups", "Names of the hosts of each group; `groups.all` are all hosts, in the order of the inventory."),
+    ("role_hosts", "Names of the hosts on which the role is configured, in the order of the inventory. Not known to its own `configured`."),
     ("secrets", "The declared secrets by name. Whatever holds one of them is sensitive by itself, and no output shows it."),
     ("certs", "The certificates of the roles on this host by name, made by the lab CA."),
     ("ca", "The lab CA."),

@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::blocking::Client;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::control::{self, Health, Shared, texts};
+use super::configuration::Configuration;
+use super::control::{self, Health, Shared, Verdict};
 use super::docker::Docker;
 use super::host::{self, Cpu};
 use super::payload::{MetricPayload, MetricPoint, MetricSeries, Resource, pack};
@@ -18,64 +19,10 @@ use super::payload::{MetricPayload, MetricPoint, MetricSeries, Resource, pack};
 const INTERVAL: u64 = 5;
 /// Requests that are kept while the intake does not answer; older ones are lost, as the real agent's memory is bounded, too.
 const KEPT: usize = 500;
+/// How often it asks whether its key is valid, as the real one does: a key that is revoked meanwhile is not noticed before.
+const VALIDATED: Duration = Duration::from_secs(3600);
 /// The authorities that the system trusts, as EL7 has them.
 const AUTHORITIES: &str = "/etc/pki/tls/certs/ca-bundle.crt";
-
-/// datadog.yaml, as far as the roles use it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Configuration {
-    /// Where metrics are sent.
-    pub url: String,
-    /// The API key.
-    pub key: String,
-    /// The name that it reports.
-    pub hostname: String,
-    /// Tags of everything that it sends.
-    pub tags: Vec<String>,
-    /// The port that `health` and `status` ask.
-    pub cmd_port: u16,
-    /// The port for its own numbers.
-    pub expvar_port: u16,
-}
-
-impl Configuration {
-    /// Reads the file; an error is what the agent says before it ends.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        let text =
-            std::fs::read_to_string(path).map_err(|why| format!("Error: unable to load Datadog config file: {}: {why}", path.display()))?;
-        Self::parse(&text)
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let value: Value = serde_yaml::from_str(text).map_err(|why| format!("Error: unable to load Datadog config file: {why}"))?;
-        let word = |field: &str| value[field].as_str().unwrap_or_default().to_owned();
-        let port = |field: &str, default: u16| match &value[field] {
-            Value::Null => Ok(default),
-            other => other.as_u64().and_then(|port| port.try_into().ok()).ok_or_else(|| format!("Error: {field} is not a port: {other}")),
-        };
-        let key = word("api_key");
-        if key.is_empty() {
-            return Err("Error: no API key configured, exiting".to_owned());
-        }
-        let url = match (word("dd_url"), word("site")) {
-            (url, _) if !url.is_empty() => url,
-            (_, site) if !site.is_empty() => format!("https://app.{site}"),
-            _ => "https://app.datadoghq.com".to_owned(),
-        };
-        let hostname = match word("hostname") {
-            name if name.is_empty() => std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned(),
-            name => name,
-        };
-        Ok(Self {
-            url: url.trim_end_matches('/').to_owned(),
-            key,
-            hostname,
-            tags: texts(&value["tags"]),
-            cmd_port: port("cmd_port", 5001)?,
-            expvar_port: port("expvar_port", 5000)?,
-        })
-    }
-}
 
 /// A request that waits.
 struct Waiting {
@@ -95,15 +42,20 @@ struct Agent {
 /// Runs until it is ended.
 pub fn run(configuration: &Path, checks: &Path) -> Result<(), String> {
     let configuration = Configuration::read(configuration)?;
-    let health: Shared = Arc::new(Mutex::new(Health::default()));
+    let health: Shared = Arc::new(Mutex::new(Health::new(&configuration.key)));
     control::open(&configuration, &health)?;
     let client = client(&configuration)?;
     let with_docker = checks.join("docker.d/conf.yaml").is_file() || Path::new("/var/run/docker.sock").exists();
     println!("Datadog Agent {} is running: {} to {}", super::VERSION, configuration.hostname, configuration.url);
     let mut agent = Agent { configuration, client, health, queue: VecDeque::new() };
     agent.introduce();
-    let (mut docker, mut before) = (Docker::default(), None);
+    let (mut docker, mut before) = (Docker::new(agent.configuration.labels.clone()), None);
+    let mut validated: Option<Instant> = None;
     loop {
+        if validated.is_none_or(|at| at.elapsed() >= VALIDATED) {
+            agent.validate();
+            validated = Some(Instant::now());
+        }
         agent.look(&mut before, with_docker.then_some(&mut docker));
         agent.send();
         std::thread::sleep(Duration::from_secs(INTERVAL));
@@ -113,6 +65,10 @@ pub fn run(configuration: &Path, checks: &Path) -> Result<(), String> {
 /// A client that trusts what the system trusts.
 fn client(configuration: &Configuration) -> Result<Client, String> {
     let builder = Client::builder().timeout(Duration::from_secs(20)).no_proxy();
+    let builder = match &configuration.proxy {
+        Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy).map_err(|why| format!("Error: proxy {proxy}: {why}"))?),
+        None => builder,
+    };
     if configuration.url.starts_with("http://") {
         return builder.build().map_err(|why| why.to_string());
     }
@@ -131,6 +87,18 @@ impl Agent {
             self.queue.pop_front();
         }
         self.queue.push_back(waiting);
+    }
+
+    /// Asks whether the key is valid. Without an answer it is taken for good, so that an outage there ends no agent.
+    fn validate(&self) {
+        let url = format!("{}/api/v1/validate?api_key={}", self.configuration.url, self.configuration.key);
+        let verdict = match self.client.get(url).send().map(|answer| answer.status().as_u16()) {
+            Ok(200) => Verdict::Valid,
+            Ok(403) => Verdict::Invalid,
+            Ok(_) => Verdict::Unexpected,
+            Err(_) => Verdict::Unreachable,
+        };
+        self.know(|health| health.key = verdict);
     }
 
     /// The host's own data, once.
@@ -194,56 +162,34 @@ impl Agent {
                 self.client.post(format!("{}{}", self.configuration.url, waiting.path)).header("DD-API-KEY", &self.configuration.key);
             let request =
                 request.header("Content-Type", waiting.kind).header("Content-Encoding", waiting.encoding).body(waiting.body.clone());
-            let trouble = match request.send().map(|answer| answer.status().as_u16()) {
-                Ok(200..=299) => {
-                    self.know(|health| {
-                        health.sent += 1;
-                        health.unhealthy.clear();
-                    });
-                    continue;
-                }
-                // As the real one: what is refused for its key is dropped.
-                Ok(403) => "API Key invalid, dropping transaction".to_owned(),
-                Ok(413) => "the intake says that the payload is too large, dropping transaction".to_owned(),
-                Ok(status) => {
-                    self.queue.push_front(waiting);
-                    format!("the intake answers {status}")
-                }
+            let status = match request.send() {
+                Ok(answer) => answer.status().as_u16(),
                 Err(why) => {
+                    self.know(|health| health.failed(why.is_connect()));
                     self.queue.push_front(waiting);
                     let mut cause: &dyn std::error::Error = &why;
                     while let Some(inner) = cause.source() {
                         cause = inner;
                     }
-                    format!("cannot reach {}: {cause}", self.configuration.url)
+                    eprintln!("error while sending transaction, rescheduling it: {}: {cause}", self.configuration.url);
+                    break;
                 }
             };
-            eprintln!("forwarder: {trouble}");
-            self.know(|health| health.unhealthy = vec![("forwarder".to_owned(), trouble)]);
-            return;
+            let path = waiting.path;
+            self.know(|health| health.answered(status));
+            match status {
+                200..=299 => {}
+                // As the real one: what is refused for its key, or for itself, is dropped.
+                403 => eprintln!("API Key invalid, dropping transaction for {path}"),
+                400 | 413 => eprintln!("error code {status} received while sending transaction to {path}, dropping it"),
+                _ => {
+                    self.queue.push_front(waiting);
+                    eprintln!("error {status} while sending transaction to {path}, rescheduling it");
+                    break;
+                }
+            }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn the_configuration_is_the_agents() {
-        let read = Configuration::parse("api_key: k\nsite: datadoghq.eu\nhostname: a.lab\ntags: [lab:x]\nexpvar_port: 6062\n").unwrap();
-        let want = Configuration {
-            url: "https://app.datadoghq.eu".into(),
-            key: "k".into(),
-            hostname: "a.lab".into(),
-            tags: vec!["lab:x".into()],
-            cmd_port: 5001,
-            expvar_port: 6062,
-        };
-        assert_eq!(read, want);
-        assert_eq!(Configuration::parse("api_key: k\nsite: a\ndd_url: https://x:8443/\n").unwrap().url, "https://x:8443");
-        assert_eq!(Configuration::parse("site: a\n").unwrap_err(), "Error: no API key configured, exiting");
-        assert!(Configuration::parse("api_key: k\ncmd_port: many\n").is_err());
+        let waiting = self.queue.len() as u64;
+        self.know(|health| health.waiting = waiting);
     }
 }

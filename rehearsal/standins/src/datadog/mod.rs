@@ -2,6 +2,7 @@
 //! format, and an intake with the part of Datadog's API that the lab uses. It is no Datadog and does not become one.
 
 pub mod agent;
+mod configuration;
 mod control;
 mod docker;
 mod host;

@@ -166,6 +166,18 @@ mod tests {
         assert_eq!(points.last_of_hosts(), BTreeMap::from([("a".to_owned(), 100), ("b".to_owned(), 90)]));
     }
 
+    /// Two labs in one account with hosts of the same name.
+    #[test]
+    fn the_tag_of_a_lab_tells_it_from_others() {
+        let mut points = Points::default();
+        let metric =
+            |lab: &str, at| Metric { name: "m".into(), tags: vec!["host:a".into(), format!("lab:{lab}")], points: vec![(at, 1.0)] };
+        points.take(vec![metric("one", 60), metric("two", 100)], 110);
+        let last = |query: &str| points.answer(query, 50, 110).unwrap()["series"][0]["pointlist"].as_array().cloned();
+        assert_eq!(last("avg:m{lab:one} by {host}"), Some(vec![json!([60_000, 1.0])]));
+        assert_eq!(last("avg:m{lab:three} by {host}"), None);
+    }
+
     #[test]
     fn what_is_no_query_is_refused() {
         for text in ["m.x", "avg:m.x", "avg:m x{*}", "avg:m.x{nonsense}", "avg:m.x{*} by host", "p95:m.x{*}"] {
