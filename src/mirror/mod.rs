@@ -14,7 +14,7 @@ mod verify;
 pub use build::{Built, build, pin, write_lock};
 pub use lock::{Artifact, Lock, Section, Sum};
 pub use sbom::sbom;
-pub use used::{Used, place, used, warnings};
+pub use used::{Used, enforce, place, reservations, used};
 pub use verify::{Finding, verify};
 
 /// The JSON schema of lock.yml.
