@@ -32,7 +32,7 @@ fn run_over(connector: &dyn Connector, lab: &Lab, work: impl FnOnce(&Engine) -> 
         selection: Selection::default(),
         interrupted: &interrupted,
         always_verify: false,
-        warnings: Vec::new(),
+        reservations: Vec::new(),
     };
     let exit = work(&engine);
     drop(engine);

@@ -58,6 +58,9 @@ fn a_lab_comes_out_of_a_fetched_mirror_alone() {
     let folder = mirror.to_str().unwrap();
     assert!(lab.poclab(&["mirror", "build", folder]).status.success());
     std::fs::copy(rehearsals().join(KEY), mirror.join(KEY)).unwrap();
+    // Recorded with the next one; nothing is fetched again.
+    let again = lab.poclab(&["mirror", "build", folder]);
+    assert!(String::from_utf8_lossy(&again.stdout).contains(" 0 of them fetched now"), "{again:?}");
     lab.edit_inventory("mirror: ${POCLAB_CACHE}/mirror", &format!("mirror: {folder}"));
     let verified = lab.poclab(&["mirror", "verify"]);
     assert!(verified.status.success() && String::from_utf8_lossy(&verified.stdout).contains("1 unverified, 0 wrong"));
@@ -66,9 +69,11 @@ fn a_lab_comes_out_of_a_fetched_mirror_alone() {
     assert_eq!(lab.on("app", "ls /srv/poclab-mirror").lines().filter(|name| *name == "lock.yml").count(), 1, "the hosts see this folder");
     let (exit, events) = lab.events(&["bootstrap", "--no-disruption"]);
     assert_eq!(exit, 0);
-    let notes: Vec<_> =
-        of_kind(&events, "note").iter().map(|note| note["text"].to_string()).filter(|note| note.contains("unverified")).collect();
-    assert!(matches!(&notes[..], [note] if note.contains("1 of ") && note.contains("chrony ")), "{notes:?}");
+    let said = of_kind(&events, "reservation");
+    assert_eq!(said.len(), 1, "{said:?}");
+    let list = said[0]["list"].as_array().unwrap();
+    assert!(said[0]["what"].as_str().unwrap().starts_with("unverified: 1 of ") && list.len() == 1, "{said:?}");
+    assert!(list[0].as_str().unwrap().starts_with("chrony "), "{said:?}");
     for host in HOSTS {
         let repos = lab.on(host, "yum -q repolist enabled | tail -n +2");
         assert_eq!(repos.lines().count(), 1, "{host} has one repository: {repos}");

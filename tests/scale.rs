@@ -33,7 +33,7 @@ fn engine<'a>(
         selection: Selection::default(),
         interrupted,
         always_verify: false,
-        warnings: Vec::new(),
+        reservations: Vec::new(),
     };
     (engine, received)
 }

@@ -15,7 +15,7 @@ mod tail;
 
 pub use clock::{moment, now, rfc3339};
 pub use exit::Exit;
-pub use hash::{LocalFile, sha256};
+pub use hash::{LocalFile, sha256, sha256_of};
 pub use hostile::is_hostile;
 pub use image::{Image, is_digest, is_hex};
 pub use operator::operator;

@@ -292,9 +292,10 @@ pub enum Secrets {
 pub enum Mirror {
     /// Fetch everything that lock.yml names into a folder, check it, and make a mirror of it
     ///
-    /// For a machine with internet; no lab is contacted. What is there already with the right checksum is kept. A wrong checksum is
-    /// refused, with both values, and then the folder is no mirror (it has no mirror.yml). Needs createrepo_c. Exit 1 when
-    /// something could not be fetched or was refused.
+    /// For a machine with internet; no lab is contacted. What is there already with the right checksum is kept, also after a build that
+    /// failed or was killed. A wrong checksum is refused, with both values, and then the folder is no mirror (it has no mirror.yml).
+    /// What the lock does not name is removed from the folder, so one that holds something else is refused. Needs createrepo_c. Exit 1
+    /// when something could not be fetched or was refused.
     Build {
         /// The folder to fill [default: the inventory's mirror]
         #[arg(value_hint = ValueHint::DirPath)]
@@ -311,7 +312,7 @@ pub enum Mirror {
         /// The mirror [default: the inventory's]
         #[arg(value_hint = ValueHint::DirPath)]
         folder: Option<PathBuf>,
-        /// The lock to compare with [default: lock.yml of the project, for a mirror that was fetched]
+        /// The lock to compare with, besides the mirror's own [default: lock.yml of the project]
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         lock: Option<PathBuf>,
     },

@@ -6,15 +6,16 @@ use super::Stop;
 use super::args::Global;
 use crate::base::Exit;
 use crate::lab::{self, Lab, Problems, Store};
-use crate::report;
+use crate::{mirror, report};
 
 /// Loads the lab with its secrets; whatever is missing is generated. Nothing is contacted.
 pub fn load(global: &Global) -> Result<Lab, Stop> {
     // First without the store: a wrong file must not create anything.
     validate(global)?;
     let mut store = open_store(global)?;
-    let lab = lab::load(global.inventory(), &mut store, &global.overrides).map_err(|problems| wrong(&problems))?;
+    let mut lab = lab::load(global.inventory(), &mut store, &global.overrides).map_err(|problems| wrong(&problems))?;
     report::know(&lab.redactor);
+    mirror::enforce(&mut lab);
     lab.notes.iter().for_each(|note| report::print_notice(note));
     Ok(lab)
 }

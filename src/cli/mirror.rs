@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::args::{Global, Mirror};
 use super::{Stop, files};
 use crate::base::Exit;
-use crate::mirror::{self, Finding, Lock};
+use crate::mirror::{self, Finding, Lock, Pin, Unfinished};
 use crate::{lab, report};
 
 pub fn run(global: &Global, command: &Mirror) -> Result<Exit, Stop> {
@@ -39,34 +39,26 @@ fn build(global: &Global, folder: Option<&Path>, lock: Option<&Path>, pin: bool)
     let folder = folder_of(global, folder)?;
     let path = lock.map_or_else(|| project_lock(global), Path::to_owned);
     let wanted = read(&path)?;
-    let built = mirror::build(&wanted, &folder, &mut |line| report::print_notice(line));
-    let built = match built {
+    let failed = |why: String| Stop::new(Exit::Failed, why);
+    let built = match mirror::build(&wanted, &folder, &mut |line| report::print_notice(line)) {
         Ok(built) => built,
-        Err(wrong) => {
+        Err(Unfinished { wrong, pins }) => {
             wrong.iter().for_each(|why| report::print_error(why));
-            let text = format!(
-                "{} of {} artifacts are missing: {} is no mirror yet; run again",
-                wrong.len(),
-                wanted.all().count(),
-                folder.display()
-            );
-            return Err(Stop::new(Exit::Failed, text));
+            if pin {
+                // What was found out until now cost time, too.
+                write_pins(&path, &pins).map_err(failed)?;
+            }
+            let text =
+                format!("{} is no mirror yet: mend what is said above and run again; what is there already is kept", folder.display());
+            return Err(failed(text));
         }
     };
     report::print_text(&format!("{}: {} artifacts, {} of them fetched now\n", folder.display(), built.lock.all().count(), built.fetched));
-    if pin && !built.pins.is_empty() {
-        let text =
-            std::fs::read_to_string(&path).map_err(|e| Stop::new(Exit::Failed, format!("{} cannot be read: {e}", path.display())))?;
-        let pinned = mirror::pin(&text, &built.pins).map_err(|why| Stop::new(Exit::Failed, format!("{}: {why}", path.display())))?;
-        std::fs::write(&path, pinned).map_err(|e| Stop::new(Exit::Failed, format!("{} cannot be written: {e}", path.display())))?;
-        report::print_text(&format!(
-            "{} checksums written to {}: compare them with what the vendors say, then commit it\n",
-            built.pins.len(),
-            path.display()
-        ));
-        built.pinned().and_then(|lock| mirror::write_lock(&lock, &folder)).map_err(|why| Stop::new(Exit::Failed, why))?;
-    } else if !built.pins.is_empty() {
-        let pins = &built.pins;
+    let pins = &built.pins;
+    if pin {
+        write_pins(&path, pins).map_err(failed)?;
+        mirror::write_lock(&mirror::pinned(&built.lock, pins), &folder).map_err(failed)?;
+    } else if !pins.is_empty() {
         pins.iter().for_each(|(section, name, sum)| report::print_notice(&format!("unverified: {section} {name} has the SHA-256 {sum}")));
         report::print_notice(&format!(
             "{} artifacts were taken as upstream sent them; --pin writes their checksums into {}",
@@ -77,6 +69,20 @@ fn build(global: &Global, folder: Option<&Path>, lock: Option<&Path>, pin: bool)
     Ok(Exit::Done)
 }
 
+/// Writes checksums into the project's lock.
+fn write_pins(path: &Path, pins: &[Pin]) -> Result<(), String> {
+    if pins.is_empty() {
+        return Ok(());
+    }
+    mirror::write_pins(path, pins)?;
+    report::print_text(&format!(
+        "{} checksums written to {}: compare them with what the vendors say, then commit it\n",
+        pins.len(),
+        path.display()
+    ));
+    Ok(())
+}
+
 fn verify(global: &Global, folder: Option<&Path>, lock: Option<&Path>) -> Result<Exit, Stop> {
     let folder = folder_of(global, folder)?;
     let lock_file = folder.join("lock.yml");
@@ -85,17 +91,23 @@ fn verify(global: &Global, folder: Option<&Path>, lock: Option<&Path>) -> Result
         return Err(Stop::usage(text));
     }
     let own = read(&lock_file)?;
-    // A mirror that somebody made himself has nothing to do with upstream's sums.
-    let fetched = own.all().any(|(_, _, artifact)| artifact.url.is_some());
     let pinned = match lock {
         Some(path) => Some(read(path)?),
-        None if fetched && project_lock(global).exists() => Some(read(&project_lock(global))?),
-        None => None,
+        None if project_lock(global).exists() => Some(read(&project_lock(global))?),
+        None => {
+            report::print_notice(&format!(
+                "WARNING: there is no {}, so the mirror is compared with its own lock alone, which whoever changed the mirror can have changed as well; name another one with --lock",
+                project_lock(global).display()
+            ));
+            None
+        }
     };
     let (mut wrong, mut unverified, mut good) = (0, 0, 0);
+    let mut stand_ins = Vec::new();
     for (what, finding) in mirror::verify(&folder, &own, pinned.as_ref()) {
         match finding {
             Finding::Good => good += 1,
+            Finding::StandIn(_) => stand_ins.push(what),
             Finding::Unverified(why) => {
                 unverified += 1;
                 report::print_notice(&format!("{what}: {why}"));
@@ -110,7 +122,14 @@ fn verify(global: &Global, folder: Option<&Path>, lock: Option<&Path>) -> Result
         wrong += 1;
         report::print_error(&format!("{} has no mirror.yml: it is not whole (poclab mirror build)", folder.display()));
     }
-    report::print_text(&format!("{}: {good} as the lock says, {unverified} unverified, {wrong} wrong\n", folder.display()));
+    if !stand_ins.is_empty() {
+        report::print_notice(&format!(
+            "WARNING: stand-ins, which are compared with the mirror's own lock alone and are not the vendors' originals: {}",
+            stand_ins.join(", ")
+        ));
+    }
+    let also = if stand_ins.is_empty() { String::new() } else { format!("{} stand-ins, ", stand_ins.len()) };
+    report::print_text(&format!("{}: {good} as the lock says, {also}{unverified} unverified, {wrong} wrong\n", folder.display()));
     Ok(if wrong == 0 { Exit::Done } else { Exit::Failed })
 }
 

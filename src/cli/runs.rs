@@ -63,8 +63,8 @@ pub fn run(
         selection,
         interrupted: &interrupted,
         always_verify: false,
-        // What is installed matters where something is, or is about to be.
-        warnings: if kind == "verify" { Vec::new() } else { mirror::warnings(&lab) },
+        // Also where nothing is installed: a verification is what people sign.
+        reservations: mirror::reservations(&lab),
     };
     let exit = work(&mut engine);
     // The last sender is gone with the engine: the reporter ends after the last event.

@@ -27,7 +27,7 @@ pub fn run(global: &Global, command: &Status) -> Result<Exit, Stop> {
         selection: Selection { hosts: command.hosts.clone(), ..Selection::default() },
         interrupted: &interrupted,
         always_verify: false,
-        warnings: Vec::new(),
+        reservations: Vec::new(),
     };
     let seen = engine.status(!command.no_links);
     report::print_status(&seen, runs::format(global), &lab.redactor).map_err(|why| Stop::new(Exit::Failed, why))?;

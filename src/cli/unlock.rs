@@ -28,7 +28,7 @@ pub fn run(global: &Global, command: &Unlock) -> Result<Exit, Stop> {
         selection: Selection { hosts: command.hosts.clone(), ..Selection::default() },
         interrupted: &interrupted,
         always_verify: false,
-        warnings: Vec::new(),
+        reservations: Vec::new(),
     };
     let locks = engine.unlock(command.force);
     if global.format == Format::Json {

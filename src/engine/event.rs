@@ -83,6 +83,9 @@ pub enum Event {
     LastData { source: String, host: String, last: Option<String> },
     /// A check ended.
     CheckDone { check: String, role: String, seconds: f64 },
+    /// What a reader must accept before trusting the lab, whatever host it is about: `what` in a few words, `why` it matters and what
+    /// to do, and all the single things.
+    Reservation { what: String, why: String, list: Vec<String> },
     /// Anything else worth a line.
     Note { text: String },
     /// Last event of every run.

@@ -47,8 +47,8 @@ pub struct Engine<'a> {
     pub interrupted: &'a AtomicBool,
     /// Verify even when nothing changed and the last verification passed.
     pub always_verify: bool,
-    /// Said at the start of a run: what speaks against trusting what it is about to install.
-    pub warnings: Vec<String>,
+    /// Said at the start of a run ([`Event::Reservation`]): what speaks against trusting what it installs, or has installed.
+    pub reservations: Vec<Event>,
 }
 
 /// The script that observes everything on a host, as sent by `plan` and `bootstrap`.
@@ -162,7 +162,7 @@ impl<'a> Engine<'a> {
             started: now(),
         });
         self.send(Event::Scope(Box::new(scope::of(self.lab, &self.selection))));
-        self.warnings.iter().for_each(|text| self.send(Event::Note { text: text.clone() }));
+        self.reservations.iter().for_each(|event| self.send(event.clone()));
         let tally = Tally::new(self.lab, hosts, self.nodes(), kind);
         for index in self.nodes() {
             let node = &self.lab.nodes[index];

@@ -38,12 +38,23 @@ pub fn read(folder: &Path, sink: &mut Sink) -> Option<Value> {
         let Some(archive) = image.get("archive").and_then(Value::as_str).map(|archive| folder.join(archive)) else { continue };
         if !archive.is_file() {
             let problem = document.problem(&format!("/images/{name}/archive"), format!("the archive {} is not there", archive.display()));
-            sink.push(problem.suggest("run `poclab rehearse up`, which makes the mirror anew"));
+            sink.push(problem.suggest(remedy(folder)));
         }
         image["archive"] = json!(archive.display().to_string());
     }
     mirror.insert("path".to_owned(), json!(folder.display().to_string()));
     Some(Value::Object(mirror))
+}
+
+/// What makes a mirror whole: one that `poclab mirror build` fills, or the rehearsal's.
+pub fn remedy(folder: &Path) -> &'static str {
+    // Until a fetched one is whole it has no other file that could tell.
+    let lock = std::fs::read_to_string(folder.join("lock.yml")).unwrap_or_default();
+    if lock.starts_with("# Written by `poclab mirror build`") {
+        "run `poclab mirror build`, which fetches what is missing"
+    } else {
+        "run `poclab rehearse up`, which makes the rehearsal's mirror, or `poclab mirror build`, which fills one from upstream"
+    }
 }
 
 /// What the mirror's things really are, in words: for reports, which must not pass them off as the originals.

@@ -365,7 +365,7 @@ fn sources(
                     notes.push(format!("the mirror {shown} is not there: what comes from it was not checked"));
                 } else {
                     let why = if folder.is_dir() { "has no mirror.yml" } else { "does not exist" };
-                    sink.push(problem(format!("the mirror {shown} {why}")).suggest("run `poclab rehearse up`, which makes it"));
+                    sink.push(problem(format!("the mirror {shown} {why}")).suggest(mirror::remedy(&folder)));
                 }
                 // Whatever is wrong with the mirror has been said; its values must not be undefined as well.
                 made_up = !common.contains_key("mirror");

@@ -1,21 +1,21 @@
-//! Images from a registry, as archives that `docker load` takes. Everything in them is checked by its digest on the way.
+//! Images from a registry. Everything in them is checked by its digest on the way.
 //!
-//! OCI distribution specification (`GET /v2/…`) and Docker's token protocol; the archive's layout is that of `docker save`.
+//! OCI distribution specification (`GET /v2/…`) and Docker's token protocol.
 
-use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use reqwest::blocking::Response;
+use serde_json::Value;
 
-use super::fetch::{Fetcher, save};
-use super::lock::{is_local, is_sum};
+use super::address;
+use super::archive;
+use super::fetch::{Fetcher, Trouble, good, save};
+use super::said::{MOST, Said, for_others, for_us};
 use crate::base::{LocalFile, sha256};
 
 const LISTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json";
 const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
-/// Manifests and configurations are small; whatever is larger is none, in bytes.
-const MOST: u64 = 4 << 20;
 
 /// Where an image is: `docker://HOST/NAME:TAG`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,31 +32,22 @@ impl Place {
     /// Reads an address.
     pub fn parse(url: &str) -> Result<Self, String> {
         let wrong = || format!("{url} is no image: write docker://HOST/NAME:TAG");
-        let rest = url.strip_prefix("docker://").ok_or_else(wrong)?;
-        let (host, path) = rest.split_once('/').ok_or_else(wrong)?;
+        let read = address::read(url)?;
+        let (host, path) = url.strip_prefix("docker://").and_then(|rest| rest.split_once('/')).ok_or_else(wrong)?;
         let (name, tag) = path.rsplit_once(':').ok_or_else(wrong)?;
         let plain = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
-        if host.is_empty() || !plain(name) || !plain(tag) || tag.contains('/') {
+        if !plain(&host.replace([':', '[', ']'], "-")) || !plain(name) || !plain(tag) || tag.contains('/') {
             return Err(wrong());
         }
         // Docker Hub answers under another name than the one it is called by.
         let host = if host == "docker.io" { "registry-1.docker.io" } else { host };
-        let scheme = if is_local(rest) { "http" } else { "https" };
+        let scheme = if address::is_local(&read) { "http" } else { "https" };
         Ok(Self { base: format!("{scheme}://{host}"), name: name.to_owned(), tag: tag.to_owned() })
     }
 
     fn url(&self, what: &str) -> String {
         format!("{}/v2/{}/{what}", self.base, self.name)
     }
-}
-
-/// An image that was fetched.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fetched {
-    /// What the registry calls it by, without `sha256:`. Of a list of images that is the list's.
-    pub digest: String,
-    /// Its id: the digest of its configuration, with `sha256:`.
-    pub id: String,
 }
 
 struct Pull<'a> {
@@ -67,25 +58,30 @@ struct Pull<'a> {
 
 impl Pull<'_> {
     /// Asks the registry; logs in as nobody where it wants a token.
-    fn ask(&mut self, what: &str, accept: &str) -> Result<reqwest::blocking::Response, String> {
+    fn ask(&mut self, what: &str, accept: &str) -> Result<Response, Trouble> {
         let url = self.place.url(what);
         let answer = self.fetcher.ask(&url, accept, self.token.as_deref())?;
-        if answer.status().as_u16() != 401 || self.token.is_some() {
+        if answer.status().as_u16() != 401 {
             return Ok(answer);
         }
+        // No token yet, or it has run out: they last minutes, a large image takes longer. Once per request: whoever refuses a new token,
+        // too, means it.
         let challenge = answer.headers().get("www-authenticate").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         self.token = Some(self.log_in(&url, &challenge)?);
         self.fetcher.ask(&url, accept, self.token.as_deref())
     }
 
-    fn log_in(&self, url: &str, challenge: &str) -> Result<String, String> {
+    fn log_in(&self, url: &str, challenge: &str) -> Result<String, Trouble> {
         let field = |name: &str| {
             let (_, rest) = challenge.split_once(&format!("{name}=\""))?;
             rest.split_once('"').map(|(value, _)| value)
         };
-        let realm = field("realm").filter(|realm| challenge.starts_with("Bearer ") && (realm.starts_with("https://") || is_local(realm)));
+        let realm = field("realm").filter(|_| challenge.starts_with("Bearer "));
         let realm = realm.ok_or_else(|| format!("{url} wants a login that poclab does not know: {challenge}"))?;
-        let mut from = reqwest::Url::parse(realm).map_err(|e| format!("{url} names the login {realm}: {e}"))?;
+        let mut from = address::read(realm).map_err(|why| format!("{url} names a login that is refused: {why}"))?;
+        if !address::is_safe(&from) {
+            return Err(Trouble::from(format!("{url} names a login that is refused: {realm} is without TLS")));
+        }
         for name in ["service", "scope"] {
             if let Some(value) = field(name) {
                 from.query_pairs_mut().append_pair(name, value);
@@ -95,117 +91,79 @@ impl Pull<'_> {
         let text = small(from.as_str(), answer)?;
         let value: Value = serde_json::from_slice(&text).map_err(|e| format!("{from} answers with no JSON: {e}"))?;
         let token = value.get("token").or_else(|| value.get("access_token")).and_then(Value::as_str);
-        token.map(str::to_owned).ok_or_else(|| format!("{from} answers without a token"))
+        token.map(str::to_owned).ok_or_else(|| Trouble::from(format!("{from} answers without a token")))
     }
 
     /// Something small that must have this digest.
-    fn read(&mut self, what: &str, accept: &str, want: Option<&str>) -> Result<(Vec<u8>, String), String> {
-        let url = self.place.url(what);
-        let answer = self.ask(what, accept)?;
-        let bytes = small(&url, answer)?;
+    fn read(&mut self, what: &str, accept: &str, want: Option<&str>) -> Result<Vec<u8>, String> {
+        let (url, fetcher) = (self.place.url(what), self.fetcher);
+        let bytes = fetcher.patiently(&url, || small(&url, self.ask(what, accept)?))?;
         let have = sha256(&bytes);
         match want {
             Some(want) if want != have => Err(format!("{url} has the digest sha256:{have}, expected sha256:{want}")),
-            _ => Ok((bytes, have)),
+            _ => Ok(bytes),
         }
     }
 
-    /// A blob that must have this digest, as a file.
+    /// A blob that must have this digest, as a file; one that is there already is not fetched again.
     fn blob(&mut self, digest: &str, to: &Path) -> Result<(), String> {
+        if LocalFile::look(to).is_ok_and(|file| file.sha256 == digest) {
+            return Ok(());
+        }
         let what = format!("blobs/sha256:{digest}");
-        let answer = self.ask(&what, "")?;
-        let url = self.place.url(&what);
-        save(&url, answer, to)?;
+        let (url, fetcher) = (self.place.url(&what), self.fetcher);
+        fetcher.patiently(&url, || save(&url, self.ask(&what, "")?, to))?;
         let have = LocalFile::look(to).map_err(|e| format!("{} cannot be read: {e}", to.display()))?.sha256;
-        if have == digest { Ok(()) } else { Err(format!("{url} has the digest sha256:{have}, expected sha256:{digest}")) }
+        if have == digest {
+            return Ok(());
+        }
+        let _ = std::fs::remove_file(to);
+        Err(format!("{url} has the digest sha256:{have}, expected sha256:{digest}"))
     }
 }
 
-fn small(url: &str, answer: reqwest::blocking::Response) -> Result<Vec<u8>, String> {
-    if !answer.status().is_success() {
-        return Err(format!("{url} answers with status {}", answer.status()));
-    }
+fn small(url: &str, answer: Response) -> Result<Vec<u8>, Trouble> {
     let mut bytes = Vec::new();
-    answer.take(MOST + 1).read_to_end(&mut bytes).map_err(|e| format!("{url} broke off: {e}"))?;
-    if bytes.len() as u64 > MOST { Err(format!("{url} answers with more than {MOST} bytes")) } else { Ok(bytes) }
+    let broke_off = |e: std::io::Error| Trouble { text: format!("{url} broke off: {e}"), passing: true };
+    good(url, answer)?.take(MOST + 1).read_to_end(&mut bytes).map_err(broke_off)?;
+    if bytes.len() as u64 > MOST { Err(Trouble::from(format!("{url} answers with more than {MOST} bytes"))) } else { Ok(bytes) }
 }
 
-/// The digest in a descriptor, without `sha256:`.
-fn digest_of(descriptor: Option<&Value>) -> Option<&str> {
-    descriptor?.get("digest")?.as_str()?.strip_prefix("sha256:").filter(|digest| is_sum(digest))
-}
-
-/// The digest of the image for these hosts (Linux on x86-64), if the manifest is a list.
-fn for_us(manifest: &Value) -> Option<Result<&str, String>> {
-    let list = manifest.get("manifests")?.as_array()?;
-    let ours = |entry: &&Value| {
-        let is = |field: &str, want: &str| entry.pointer(&format!("/platform/{field}")).and_then(Value::as_str) == Some(want);
-        is("os", "linux") && is("architecture", "amd64")
-    };
-    Some(digest_of(list.iter().find(ours)).ok_or_else(|| "has no image for linux/amd64".to_owned()))
-}
-
-/// Fetches an image into an archive. `want`: the digest that the registry must give for its tag.
+/// Fetches an image into an archive, with what the registry said of it beside it; its digest there, without `sha256:`.
+///
+/// `want`: the digest that the registry must give for its tag. `layers`: a folder where finished layers wait for the others.
 pub(super) fn fetch(
     fetcher: &Fetcher,
     place: &Place,
     reference: &str,
     want: Option<&str>,
-    work: &Path,
+    layers: &Path,
     archive: &Path,
-) -> Result<Fetched, String> {
+) -> Result<String, String> {
     let mut pull = Pull { fetcher, place, token: None };
     // By its digest where that is known: a tag that was moved does not matter then.
     let name = want.map_or_else(|| place.tag.clone(), |digest| format!("sha256:{digest}"));
-    let (bytes, digest) = pull.read(&format!("manifests/{name}"), &format!("{LISTS}, {MANIFESTS}"), want)?;
-    let json =
-        |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).map_err(|e| format!("{}: the manifest is no JSON: {e}", place.url(&name)));
-    let mut manifest = json(&bytes)?;
-    let inner = for_us(&manifest).transpose().map_err(|why| format!("{} {why}", place.url(&name)))?.map(str::to_owned);
-    if let Some(inner) = inner {
-        manifest = json(&pull.read(&format!("manifests/sha256:{inner}"), MANIFESTS, Some(&inner))?.0)?;
-    }
-    let wrong = || format!("{} is not the manifest of an image", place.url(&name));
-    let config = digest_of(manifest.get("config")).ok_or_else(wrong)?.to_owned();
-    let layers = manifest.get("layers").and_then(Value::as_array).ok_or_else(wrong)?;
-    let layers = layers.iter().map(|layer| digest_of(Some(layer)).map(str::to_owned)).collect::<Option<Vec<_>>>().ok_or_else(wrong)?;
-    let (config_bytes, _) = pull.read(&format!("blobs/sha256:{config}"), "", Some(&config))?;
-    for layer in &layers {
-        pull.blob(layer, &work.join(layer))?;
-    }
-    pack(reference, &config, &config_bytes, &layers, work, archive).map_err(|e| format!("cannot write {}: {e}", archive.display()))?;
-    Ok(Fetched { digest, id: format!("sha256:{config}") })
-}
-
-/// The archive: the same to the byte from the same image.
-fn pack(reference: &str, config: &str, config_bytes: &[u8], layers: &[String], work: &Path, archive: &Path) -> std::io::Result<()> {
-    let part = archive.with_extension("part");
-    let mut tar = tar::Builder::new(File::create(&part)?);
-    let header = |size: u64| {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(size);
-        header.set_mode(0o644);
-        header
+    let whole = |why: String| format!("{}: {why}", place.url(&name));
+    let first = pull.read(&format!("manifests/{name}"), &format!("{LISTS}, {MANIFESTS}"), want)?;
+    let answer = serde_json::from_slice::<Value>(&first).map_err(|e| whole(format!("the manifest is no JSON: {e}")))?;
+    let said = match for_us(&answer).transpose().map_err(whole)? {
+        Some(inner) => {
+            let manifest = pull.read(&format!("manifests/sha256:{inner}"), MANIFESTS, Some(inner))?;
+            Said { list: Some(first), manifest }
+        }
+        None => Said { list: None, manifest: first },
     };
-    let name = |layer: &String| format!("{layer}.tar");
-    let manifest = json!([{
-        "Config": format!("{config}.json"),
-        "RepoTags": [reference],
-        "Layers": layers.iter().map(name).collect::<Vec<_>>(),
-    }])
-    .to_string();
-    tar.append_data(&mut header(config_bytes.len() as u64), format!("{config}.json"), config_bytes)?;
-    // An image may have the same layer twice.
-    for layer in layers.iter().collect::<std::collections::BTreeSet<_>>() {
-        let file = File::open(work.join(layer))?;
-        let size = file.metadata()?.len();
-        tar.append_data(&mut header(size), name(layer), file)?;
+    let parts = said.parts().map_err(whole)?;
+    let config = pull.read(&format!("blobs/sha256:{}", parts.config), "", Some(&parts.config))?;
+    if let Some(why) = for_others(&config).filter(|_| said.list.is_none()) {
+        return Err(whole(why));
     }
-    tar.append_data(&mut header(manifest.len() as u64), "manifest.json", manifest.as_bytes())?;
-    let mut file = tar.into_inner()?;
-    file.flush()?;
-    file.sync_all()?;
-    std::fs::rename(&part, archive)
+    for layer in &parts.layers {
+        pull.blob(layer, &layers.join(layer))?;
+    }
+    archive::pack(reference, &parts, &config, layers, archive).map_err(|e| format!("cannot write {}: {e}", archive.display()))?;
+    said.write(archive)?;
+    Ok(said.digest())
 }
 
 #[cfg(test)]
@@ -219,21 +177,18 @@ mod tests {
         let here = Place::parse("docker://127.0.0.1:5000/a/b:c").unwrap();
         assert_eq!((here.base.as_str(), here.name.as_str(), here.tag.as_str()), ("http://127.0.0.1:5000", "a/b", "c"));
         assert_eq!(Place::parse("docker://quay.io/projectquay/clair:4.8.0").unwrap().base, "https://quay.io");
-        for bad in
-            ["registry:2", "docker://registry:2", "docker://h/n", "docker://h/n:", "docker://h/n:a/b", "docker:///n:t", "docker://h/n?x:t"]
-        {
+        for bad in [
+            "registry:2",
+            "docker://registry:2",
+            "docker://h/n",
+            "docker://h/n:",
+            "docker://h/n:a/b",
+            "docker:///n:t",
+            "docker://h/n?x:t",
+            "docker://127.0.0.1:80@evil.example/n:t",
+            "docker://h\\x/n:t",
+        ] {
             assert!(Place::parse(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn of_a_list_ours_is_taken() {
-        let digest = "a".repeat(64);
-        let entry = |os: &str, cpu: &str| json!({"digest": format!("sha256:{digest}"), "platform": {"os": os, "architecture": cpu}});
-        let list = json!({"manifests": [entry("linux", "arm64"), entry("linux", "amd64")]});
-        assert_eq!(for_us(&list).unwrap().unwrap(), digest);
-        assert!(for_us(&json!({"manifests": [entry("linux", "arm64")]})).unwrap().is_err());
-        assert!(for_us(&json!({"config": {}})).is_none());
-        assert_eq!(digest_of(Some(&json!({"digest": "sha512:00"}))), None);
     }
 }

@@ -7,6 +7,8 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::address;
+
 /// Every artifact that the lab installs, by what it is and by name: version, where it comes from, and its sum.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +26,9 @@ pub struct Lock {
     /// Programs and other files.
     #[serde(default)]
     pub tools: BTreeMap<String, Artifact>,
+    /// In a mirror's folder: SHA-256 of its other files, by their path there: yum's index, public keys, what registries said of images.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
 }
 
 /// One artifact.
@@ -33,7 +38,7 @@ pub struct Artifact {
     /// RPMs: `version-release` without epoch. Images: the tag.
     pub version: String,
     /// SHA-256, 64 hexadecimal digits: of the file; of an image: its digest in the registry that `url` names, without `sha256:`.
-    /// `unverified` where nobody could tell it yet: then whatever upstream sends is taken, and every bootstrap warns.
+    /// `unverified` where nobody could tell it yet: then whatever upstream sends is taken, and every run warns.
     pub sha256: Sum,
     /// Where it comes from: `https://…`, for images `docker://docker.io/library/registry:2.8.3`. `http://` only with a known sum, or on
     /// this machine. Without it `poclab mirror build` cannot fetch it.
@@ -160,8 +165,27 @@ impl Lock {
     pub fn parse(text: &str) -> Result<Self, String> {
         let lock: Self = serde_yaml::from_str(text).map_err(|e| e.to_string())?;
         let mut wrong = Vec::new();
+        let mut places = BTreeMap::new();
         for (section, name, artifact) in lock.all() {
-            wrong.extend(artifact.check(section).into_iter().map(|why| format!("{}.{name}: {why}", section.key())));
+            let mut found = artifact.check(section);
+            if !is_name(name) {
+                found.push("is no name: write letters, digits and . _ + -, beginning with a letter or a digit".to_owned());
+            }
+            let file = artifact.place(section, name);
+            let last = file.rsplit('/').next().unwrap_or_default();
+            if artifact.file.is_none() && !is_file_name(last) {
+                found.push(format!("the last part of its `url`, {last:?}, is no name of a file"));
+            }
+            // As on a system that does not tell small letters from large ones: a mirror is copied everywhere.
+            if let Some(other) = places.insert(file.to_lowercase(), name) {
+                found.push(format!("its file would be {file}, like that of {}.{other}: one would overwrite the other", section.key()));
+            }
+            wrong.extend(found.into_iter().map(|why| format!("{}.{name}: {why}", section.key())));
+        }
+        for (file, sum) in &lock.files {
+            if !is_inside(file) || !is_sum(sum) {
+                wrong.push(format!("files.{file}: write a path inside the mirror's folder, and 64 hexadecimal digits"));
+            }
         }
         if wrong.is_empty() { Ok(lock) } else { Err(wrong.join("\n")) }
     }
@@ -206,6 +230,21 @@ impl Artifact {
         self.reference.clone().unwrap_or_else(|| format!("{name} {}", self.version))
     }
 
+    /// Where it is in a mirror's folder.
+    pub(super) fn place(&self, section: Section, name: &str) -> String {
+        if let Some(file) = &self.file {
+            return file.clone();
+        }
+        let last = self.url.as_deref().and_then(|url| url.split(['?', '#']).next()?.rsplit('/').next()).unwrap_or(name);
+        let file = match section {
+            Section::Images => format!("{name}.tar"),
+            // Jenkins knows a plugin by the name of its file.
+            Section::Plugins => format!("{name}.hpi"),
+            Section::Rpms | Section::Tools => last.to_owned(),
+        };
+        format!("{}/{file}", section.folder())
+    }
+
     /// What the types cannot express.
     fn check(&self, section: Section) -> Vec<String> {
         let mut wrong = Vec::new();
@@ -218,15 +257,18 @@ impl Artifact {
         if self.file.as_ref().is_some_and(|file| !is_inside(file)) {
             wrong.push("`file` must be a path inside the mirror's folder".to_owned());
         }
-        if let Some(url) = &self.url {
-            let scheme = url.split("://").next().unwrap_or_default();
-            match (section, scheme) {
-                (Section::Images, "docker") | (Section::Rpms | Section::Plugins | Section::Tools, "https") => {}
-                (Section::Rpms | Section::Plugins | Section::Tools, "http") if self.sha256.known().is_some() || is_local(url) => {}
-                (Section::Rpms | Section::Plugins | Section::Tools, "http") => {
-                    wrong.push(format!("{url} is without TLS, and no sum is known: write https, or the sum"));
-                }
-                _ => wrong.push(format!("{url} is no address of {section}s: write https://…, for images docker://HOST/NAME:TAG")),
+        if let Some(text) = &self.url {
+            match address::read(text) {
+                Err(why) => wrong.push(why),
+                Ok(url) => match (section, url.scheme()) {
+                    (Section::Images, "docker") | (Section::Rpms | Section::Plugins | Section::Tools, "https") => {}
+                    (Section::Rpms | Section::Plugins | Section::Tools, "http")
+                        if self.sha256.known().is_some() || address::is_local(&url) => {}
+                    (Section::Rpms | Section::Plugins | Section::Tools, "http") => {
+                        wrong.push(format!("{text} is without TLS, and no sum is known: write https, or the sum"));
+                    }
+                    _ => wrong.push(format!("{text} is no address of {section}s: write https://…, for images docker://HOST/NAME:TAG")),
+                },
             }
         }
         wrong
@@ -238,11 +280,14 @@ fn is_inside(path: &str) -> bool {
     !path.is_empty() && !path.starts_with('/') && path.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
 }
 
-/// Whether an address is this machine's own: nobody is in between.
-pub(super) fn is_local(url: &str) -> bool {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let host = rest.split(['/', ':']).next().unwrap_or_default();
-    host == "127.0.0.1" || host == "localhost"
+/// Whether it may be the name of an artifact: it becomes the name of a file.
+fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(|c| c.is_ascii_alphanumeric() || "._+-".contains(c))
+}
+
+/// Whether upstream's name of a file may be ours; packages have versions like `1.0~rc1`, and `%2B` for a plus.
+fn is_file_name(text: &str) -> bool {
+    is_name(&text.replace(['~', '^', '%'], "-")) && !text.ends_with(super::folder::PART)
 }
 
 #[cfg(test)]
@@ -287,5 +332,25 @@ images:
         assert!(Lock::parse(&GOOD.replacen("https://", "http://", 1).replacen("unverified", &sum, 1)).is_ok());
         assert!(Lock::parse(&GOOD.replacen("https://h/", "http://127.0.0.1:8000/", 1)).is_ok());
         assert!(Lock::parse(&GOOD.replacen("https://h/", "http://127.0.0.1.example/", 1)).is_err());
+        let hidden = Lock::parse(&GOOD.replacen("https://h/", "http://127.0.0.1:80@evil.example/", 1)).unwrap_err();
+        assert!(hidden.contains("user name"), "{hidden}");
+    }
+
+    #[test]
+    fn names_become_files_and_each_has_its_own() {
+        let lock = Lock::parse(GOOD).unwrap();
+        let places: Vec<String> = lock.all().map(|(section, name, artifact)| artifact.place(section, name)).collect();
+        assert_eq!(places, ["rpm/docker-ce.rpm", "images/registry.tar"]);
+        let error = |from: &str, to: &str| Lock::parse(&GOOD.replacen(from, to, 1)).unwrap_err();
+        for name in ["../../etc/x", "a/b", ".hidden", "\"\"", "\"a b\"", "-x"] {
+            assert!(error("  registry:", &format!("  {name}:")).contains("is no name"), "{name}");
+        }
+        for url in ["https://h/..", "https://h/x/", "https://h/.part", "https://h/a.part"] {
+            assert!(error("https://h/docker-ce.rpm", url).contains("is no name of a file"), "{url}");
+        }
+        assert!(Lock::parse(&GOOD.replacen("docker-ce.rpm", "libstdc%2B%2B-1~rc1.rpm?x=/y", 1)).is_ok());
+        let twice = "images:\n".to_owned() + "  Registry: {version: '1', reference: 'a:1', sha256: unverified}\n";
+        assert!(error("images:\n", &twice).contains("one would overwrite the other"));
+        assert!(Lock::parse("files: {rpm/../x: y}").is_err());
     }
 }

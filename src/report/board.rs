@@ -89,6 +89,7 @@ impl Board {
             | Event::Command { .. }
             | Event::CheckResult { .. }
             | Event::LastData { .. }
+            | Event::Reservation { .. }
             | Event::Note { .. } => {}
         }
     }

@@ -123,6 +123,13 @@ impl Sink for Junit {
                 }
             }
             Event::CheckDone { check, seconds, .. } => self.suite(check).2 += seconds,
+            Event::Reservation { what, why, list } => {
+                let mut status = skipped(&format!("{what}: {why}"));
+                if !list.is_empty() {
+                    status.set_description(list.join("\n"));
+                }
+                self.case("run", "run", &format!("without the reservation: {what}"), status, None);
+            }
             Event::RunDone(summary) => {
                 self.seconds = summary.seconds;
                 self.done = true;

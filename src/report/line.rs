@@ -145,6 +145,15 @@ pub(super) fn names(hosts: &[String]) -> String {
     }
 }
 
+/// The first few things of a list that is shown whole elsewhere.
+pub(super) fn few(all: &[String]) -> String {
+    const SHOWN: usize = 4;
+    match all.get(..SHOWN).filter(|_| all.len() > SHOWN + 1) {
+        Some(first) => format!("{} and {} more", first.join(", "), all.len() - SHOWN),
+        None => all.join(", "),
+    }
+}
+
 /// `1 host`, `4 hosts`.
 pub(super) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })

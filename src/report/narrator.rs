@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::line::{Line, MANY_HOSTS, Tone, count, duration, names};
+use super::line::{Line, MANY_HOSTS, Tone, count, duration, few, names};
 use super::summary;
 use crate::engine::{Event, RunKind, Status};
 
@@ -146,6 +146,11 @@ impl Narrator {
             }
             Event::LastData { .. } => Vec::new(),
             Event::CheckDone { check, role: _, seconds } => self.check_done(check, *seconds),
+            Event::Reservation { what, why, list } => {
+                // The log and the report have all of them.
+                let some = if list.is_empty() { String::new() } else { format!(" ({})", few(list)) };
+                Line::bare(Tone::Loud, &format!("WARNING: {what}{some}: {why}"))
+            }
             Event::Note { text } => Line::bare(Tone::Warn, &format!("note: {text}")),
             Event::RunDone(done) => summary::lines(done, self),
         }

@@ -31,6 +31,7 @@ pub fn tag(event: &Event) -> &'static str {
         Event::CheckResult { .. } => "check_result",
         Event::LastData { .. } => "last_data",
         Event::CheckDone { .. } => "check_done",
+        Event::Reservation { .. } => "reservation",
         Event::Note { .. } => "note",
         Event::RunDone(_) => "run_done",
     }
@@ -277,6 +278,13 @@ pub fn failure() -> Vec<Event> {
             error: s("package docker-ce: exit status 1"),
             output: vec![s("Error downloading packages:"), s("  No space left on device")],
             hint: Some(s("the disk is full: free space (df -h), then run again")),
+        },
+        Event::Reservation {
+            what: s("unverified: 6 of 31 artifacts have no checksum in lock.yml"),
+            why: s("`poclab mirror build --pin` finds the sums out"),
+            list: ["chrony 3.2-2.el7", "docker-ce 26.1.4-1.el7", "git 5.10.1", "nginx:1.28.0", "registry:2.8.3", "zap:2.16.1"]
+                .map(s)
+                .to_vec(),
         },
         Event::RoleNotReached { host: s("registry"), role: s("registry"), because: s("role docker on registry did not succeed") },
         Event::Note { text: s("cannot remember the result of the checks") },

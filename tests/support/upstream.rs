@@ -11,7 +11,21 @@ use std::sync::{Arc, Mutex};
 use poclab::base::sha256;
 use serde_json::{Value, json};
 
-type Files = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
+/// What there is, and how the server behaves.
+#[derive(Default)]
+struct Shop {
+    files: BTreeMap<String, Vec<u8>>,
+    /// Paths that were asked for and given, in order.
+    given: Vec<String>,
+    /// How often the server is still busy (503).
+    busy: usize,
+    /// After how many requests for images a token is no good any more (0: never), and how many were made with this one.
+    token_lasts: usize,
+    token_used: usize,
+    token: usize,
+}
+
+type Files = Arc<Mutex<Shop>>;
 
 /// A server for as long as the test runs. It gives images only to who has fetched a token, as Docker Hub does.
 pub struct Upstream {
@@ -37,8 +51,28 @@ impl Upstream {
 
     /// Offers a file; its SHA-256.
     pub fn file(&self, path: &str, content: &[u8]) -> String {
-        self.files.lock().unwrap().insert(path.to_owned(), content.to_vec());
+        self.files.lock().unwrap().files.insert(path.to_owned(), content.to_vec());
         sha256(content)
+    }
+
+    /// Takes a file away.
+    pub fn lose(&self, path: &str) {
+        self.files.lock().unwrap().files.remove(path).unwrap();
+    }
+
+    /// Answers the next requests with "busy".
+    pub fn busy(&self, times: usize) {
+        self.files.lock().unwrap().busy = times;
+    }
+
+    /// Makes a token good for so many requests only.
+    pub fn tokens_last(&self, requests: usize) {
+        self.files.lock().unwrap().token_lasts = requests;
+    }
+
+    /// What was given since the last call.
+    pub fn take_given(&self) -> Vec<String> {
+        std::mem::take(&mut self.files.lock().unwrap().given)
     }
 
     /// Offers an image for two machines under a tag; the digest of the list, without `sha256:`.
@@ -85,27 +119,51 @@ impl Upstream {
 
 fn answer(mut stream: TcpStream, files: &Files, own: &str) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let (mut first, mut token) = (String::new(), false);
+    let (mut first, mut token) = (String::new(), None);
     reader.read_line(&mut first).unwrap();
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).unwrap_or(0) == 0 || line.trim().is_empty() {
             break;
         }
-        token |= line.trim().eq_ignore_ascii_case("authorization: Bearer for-everybody");
+        let bearer = line.trim().to_ascii_lowercase();
+        token = token.or(bearer.strip_prefix("authorization: bearer for-everybody-").and_then(|number| number.parse().ok()));
     }
     let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-    let (status, header, body) = if path.starts_with("/token?") {
-        ("200 OK", String::new(), br#"{"token": "for-everybody"}"#.to_vec())
-    } else if path.starts_with("/v2/") && !token {
-        let header = format!("WWW-Authenticate: Bearer realm=\"http://{own}/token\",service=\"test\",scope=\"repository:x:pull\"\r\n");
-        ("401 Unauthorized", header, Vec::new())
-    } else {
-        match files.lock().unwrap().get(&path) {
-            Some(body) => ("200 OK", String::new(), body.clone()),
-            None => ("404 Not Found", String::new(), Vec::new()),
-        }
-    };
+    let (status, header, body) = files.lock().unwrap().serve(&path, token, own);
     let _ = write!(stream, "HTTP/1.1 {status}\r\nConnection: close\r\n{header}Content-Length: {}\r\n\r\n", body.len());
     let _ = stream.write_all(&body);
+}
+
+impl Shop {
+    fn serve(&mut self, path: &str, token: Option<usize>, own: &str) -> (&'static str, String, Vec<u8>) {
+        if self.busy > 0 {
+            self.busy -= 1;
+            return ("503 Service Unavailable", String::new(), Vec::new());
+        }
+        if path.starts_with("/token?") {
+            (self.token, self.token_used) = (self.token + 1, 0);
+            return ("200 OK", String::new(), format!("{{\"token\": \"for-everybody-{}\"}}", self.token).into_bytes());
+        }
+        if path.starts_with("/v2/") {
+            let good = token == Some(self.token) && (self.token_lasts == 0 || self.token_used < self.token_lasts);
+            self.token_used += 1;
+            if !good {
+                let header =
+                    format!("WWW-Authenticate: Bearer realm=\"http://{own}/token\",service=\"test\",scope=\"repository:x:pull\"\r\n");
+                return ("401 Unauthorized", header, Vec::new());
+            }
+        }
+        // A server that sends one somewhere else.
+        if let Some((_, to)) = path.split_once("/leads-to/") {
+            return ("302 Found", format!("Location: {to}\r\n"), Vec::new());
+        }
+        match self.files.get(path).cloned() {
+            Some(body) => {
+                self.given.push(path.to_owned());
+                ("200 OK", String::new(), body)
+            }
+            None => ("404 Not Found", String::new(), Vec::new()),
+        }
+    }
 }

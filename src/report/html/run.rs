@@ -35,6 +35,8 @@ pub struct Run {
     pub notes: Vec<String>,
     /// `host: what is wrong with it`
     pub warnings: Vec<String>,
+    /// What a reader must accept, why, and the single things.
+    pub reservations: Vec<(String, String, Vec<String>)>,
     /// Failed and not reached roles, failed and skipped results; in the words of the other outputs.
     pub told: Narrator,
     /// Role on a host, and the last lines and the hint of its failure.
@@ -147,6 +149,7 @@ impl Run {
             arrivals: Vec::new(),
             notes: Vec::new(),
             warnings: Vec::new(),
+            reservations: Vec::new(),
             told: Narrator::new(View::Live),
             failures: Vec::new(),
             done: None,
@@ -240,6 +243,7 @@ impl Run {
             }
             Event::LastData { source, host, last } => self.arrivals.push((source.clone(), host.clone(), last.clone())),
             Event::HostWarning { host, warning } => self.warnings.push(format!("{host}: {warning}")),
+            Event::Reservation { what, why, list } => self.reservations.push((what.clone(), why.clone(), list.clone())),
             Event::Note { text } => self.notes.push(text.clone()),
             Event::RunDone(done) => self.done = Some((**done).clone()),
             Event::Connecting { .. }

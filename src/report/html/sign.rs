@@ -133,6 +133,9 @@ fn not_proven(run: &Run, done: &Summary, points: &mut Vec<Point>) {
     if !run.warnings.is_empty() {
         reserve(&count(run.warnings.len(), "warning"), "", run.warnings.clone());
     }
+    for (what, why, list) in &run.reservations {
+        reserve(sentence(what).trim_end_matches('.'), why, list.clone());
+    }
     if run.kind == RunKind::Plan && done.changed > 0 {
         reserve(&format!("{} would change", count(done.changed, "resource")), "The lab is not as it should be.", Vec::new());
     }
