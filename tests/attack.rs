@@ -11,6 +11,8 @@ mod container_lab;
 #[path = "deploy/versions.rs"]
 mod versions;
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -61,6 +63,8 @@ fn the_application_withstands_and_the_twin_does_not() {
     stage_of_the_pipeline(&lab, &versions);
     stage("the check");
     checked(&lab);
+    stage("every demand can say no");
+    every_demand_can_say_no(&lab);
     stage("a port that nobody promised");
     open_port(&lab);
     stage("drift");
@@ -132,6 +136,36 @@ fn checked(lab: &Project) {
     assert_eq!(with(&seen, "failed"), 2, "{seen:#?}");
     let controls = lines(&events, true);
     assert_eq!((with(&controls, "passed"), controls.len()), (9, 9), "{controls:#?}");
+}
+
+/// Every single demand of the files that something is not there has been seen to say no, also of what is slow.
+fn every_demand_can_say_no(lab: &Project) {
+    let image = r#"$(sed -n 's/.*"curl": *{"image": *"\([^"]*\)".*/\1/p' /etc/poclab/attack.yml)"#;
+    let script = format!(
+        "PATH=/usr/local/bin:$PATH TWIN_IMAGE={image} WEB_SCANNER=wapiti /srv/security_tests/control --format json --patience 3 2>/dev/null"
+    );
+    let (exit, said) = run(lab, &script);
+    assert_eq!(exit, 0, "{said}");
+    let report: Value = serde_json::from_str(&said).unwrap();
+    let mut seen = BTreeSet::new();
+    for one in report["scenarios"].as_array().unwrap() {
+        let file = one["file"].as_str().unwrap().strip_prefix("/srv/security_tests/").unwrap().to_owned();
+        let more = one["more"].as_array().unwrap().iter().map(|more| &more["line"]);
+        seen.extend(std::iter::once(&one["step_line"]).chain(more).map(|line| (file.clone(), line.as_u64().unwrap())));
+    }
+    let files: BTreeSet<&String> = seen.iter().map(|(file, _)| file).collect();
+    let mut never = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("app/security").join(file)).unwrap();
+        for (number, line) in (1..).zip(text.lines()) {
+            // What a tool must not say of itself is no demand on the target.
+            let demand = line.contains(" should not ") && !line.contains("the attack should not ") && !line.trim().starts_with('#');
+            if demand && !seen.contains(&(file.clone(), number)) {
+                never.push(format!("{file}:{number}: {line}"));
+            }
+        }
+    }
+    assert_eq!(never, Vec::<String>::new(), "these demands have never been seen to say no");
 }
 
 /// Somebody listens on the application's host, past the firewall's policy.

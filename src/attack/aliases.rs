@@ -10,7 +10,7 @@ const ALIASES: &[(&str, &str)] = &[
         "arachni-xss_with_options",
         "arachni --checks=xss* --scope-directory-depth-limit=<depth> --scope-page-limit=<link_count> --scope-auto-redundant=<auto_redundant> <url>",
     ),
-    ("nmap-fast", "nmap -F <hostname>"),
+    ("nmap-fast", "nmap -F <host>"),
 ];
 
 /// The command of an alias.

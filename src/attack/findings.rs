@@ -49,7 +49,7 @@ pub(super) struct Finding {
     /// What the scanner calls it: `Cross Site Scripting`.
     pub name: String,
     pub level: Level,
-    /// Where: a path or an address.
+    /// Where: a path or an address, with the method and the field where they are known: `POST /search, in q`.
     pub place: String,
 }
 
@@ -62,6 +62,13 @@ impl Finding {
 
 fn text(value: &Value, key: &str) -> String {
     value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// `POST http://app/search, in q`
+fn place(method: &str, address: &str, field: &str) -> String {
+    let method = if method.is_empty() { String::new() } else { format!("{method} ") };
+    let field = if field.is_empty() { String::new() } else { format!(", in {field}") };
+    format!("{method}{address}{field}")
 }
 
 /// A number, also when it is written as a text.
@@ -92,7 +99,15 @@ fn zap(report: &Value) -> Result<Vec<Finding>, String> {
         let alerts = site.get("alerts").and_then(Value::as_array).ok_or("ZAP's report has a site without a list of alerts")?;
         for alert in alerts {
             let level = number(alert, "riskcode").ok_or("ZAP's report has an alert without a risk")?;
-            findings.push(Finding { name: text(alert, "name"), level: Level::number(level), place: text(site, "@name") });
+            let instances = alert.get("instances").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            let place = match instances {
+                [] => text(site, "@name"),
+                [first, rest @ ..] => {
+                    let more = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
+                    format!("{}{more}", place(&text(first, "method"), &text(first, "uri"), &text(first, "param")))
+                }
+            };
+            findings.push(Finding { name: text(alert, "name"), level: Level::number(level), place });
         }
     }
     Ok(findings)
@@ -113,7 +128,8 @@ fn wapiti(report: &Value) -> Result<Vec<Finding>, String> {
             for one in found.as_array().ok_or("wapiti's report has a class without a list")? {
                 // An anomaly (the server broke, or took too long) is told without a level by some versions.
                 let level = number(one, "level").unwrap_or(1);
-                findings.push(Finding { name: name.clone(), level: Level::number(level), place: text(one, "path") });
+                let place = place(&text(one, "method"), &text(one, "path"), &text(one, "parameter"));
+                findings.push(Finding { name: name.clone(), level: Level::number(level), place });
             }
         }
     }
@@ -128,7 +144,9 @@ fn arachni(report: &Value) -> Result<Vec<Finding>, String> {
     let issues = report["issues"].as_array().ok_or("Arachni's report has no list of issues")?;
     let finding = |issue: &Value| {
         let level = Level::parse(&text(issue, "severity"))?;
-        Ok(Finding { name: text(issue, "name"), level, place: text(&issue["vector"], "url") })
+        let vector = &issue["vector"];
+        let place = place(&text(vector, "method").to_uppercase(), &text(vector, "url"), &text(vector, "affected_input_name"));
+        Ok(Finding { name: text(issue, "name"), level, place })
     };
     issues.iter().map(finding).collect()
 }
@@ -139,7 +157,9 @@ mod tests {
 
     /// Written from ZAP's documentation of its traditional JSON report.
     const ZAP: &str = r#"{"@version":"2.16.1","site":[{"@name":"http://app","@port":"80","alerts":[
-        {"pluginid":"10038","alert":"CSP Header Not Set","name":"CSP Header Not Set","riskcode":"2","confidence":"3"},
+        {"pluginid":"10038","alert":"CSP Header Not Set","name":"CSP Header Not Set","riskcode":"2","confidence":"3",
+         "instances":[{"uri":"http://app/x","method":"GET","param":"","attack":"","evidence":""},{"uri":"http://app/","method":"GET","param":""}]},
+        {"pluginid":"40012","name":"XSS","riskcode":"3","instances":[{"uri":"http://app/","method":"POST","param":"name"}]},
         {"pluginid":"10109","alert":"Modern Web Application","name":"Modern Web Application","riskcode":"0"}]}]}"#;
     /// As wapiti 3.0.4 writes it, shortened.
     const WAPITI: &str = r#"{"classifications":{},"vulnerabilities":{"SQL Injection":[],"Cross Site Scripting":[
@@ -148,14 +168,22 @@ mod tests {
         "infos":{"target":"http://app/","version":"Wapiti 3.0.4","scope":"folder"}}"#;
     /// Written from Arachni's documentation.
     const ARACHNI: &str = r#"{"version":"1.6.1.3","sitemap":{"http://app/":200},"issues":[
-        {"name":"Cross-Site Scripting (XSS)","severity":"high","vector":{"url":"http://app/search"}}]}"#;
+        {"name":"Cross-Site Scripting (XSS)","severity":"high","vector":{"url":"http://app/search","method":"post",
+         "affected_input_name":"q"}}]}"#;
 
     #[test]
     fn each_scanner_is_understood() {
         let words = |report: &str| read(report).unwrap().iter().map(Finding::words).collect::<Vec<_>>();
-        assert_eq!(words(ZAP), ["CSP Header Not Set (medium) at http://app", "Modern Web Application (informational) at http://app"]);
-        assert_eq!(words(WAPITI), ["Cross Site Scripting (high) at /search", "Internal Server Error (medium) at /x"]);
-        assert_eq!(words(ARACHNI), ["Cross-Site Scripting (XSS) (high) at http://app/search"]);
+        assert_eq!(
+            words(ZAP),
+            [
+                "CSP Header Not Set (medium) at GET http://app/x (and 1 more)",
+                "XSS (high) at POST http://app/, in name",
+                "Modern Web Application (informational) at http://app"
+            ]
+        );
+        assert_eq!(words(WAPITI), ["Cross Site Scripting (high) at GET /search, in q", "Internal Server Error (medium) at POST /x"]);
+        assert_eq!(words(ARACHNI), ["Cross-Site Scripting (XSS) (high) at POST http://app/search, in q"]);
     }
 
     #[test]

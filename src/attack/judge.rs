@@ -1,7 +1,12 @@
 //! What an attack has done against what a step demands. Reads files of the scenario's folder and changes nothing.
 
+use std::borrow::Cow;
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 use super::css;
 use super::findings::{self, Finding};
@@ -38,32 +43,26 @@ pub(super) fn judge(step: &Step, ran: &Ran, folder: &Path) -> Result<(), Against
     match step {
         Step::Output { stream, negated, wanted } => {
             let (name, text) = match stream {
-                Stream::All => ("output", format!("{}{}", ran.stdout, ran.stderr)),
-                Stream::Stdout => ("stdout", ran.stdout.clone()),
-                Stream::Stderr => ("stderr", ran.stderr.clone()),
+                Stream::All => ("output", all(ran)),
+                Stream::Stdout => ("stdout", plain(&ran.stdout).into_owned()),
+                Stream::Stderr => ("stderr", plain(&ran.stderr).into_owned()),
             };
             holds(&format!("the {name}"), &text, *negated, wanted)
         }
-        Step::Reached { negated, pattern } => {
-            let text = format!("{}{}", ran.stdout, ran.stderr);
-            match (pattern.find(&text), negated) {
-                (None, false) => {
-                    let last = quoted(text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default());
-                    Err(Against::Blind(format!(
-                        "the attack has not reached its target: it printed nothing like /{pattern}/, and at last: {last}"
-                    )))
-                }
-                (Some(found), true) => {
-                    Err(Against::Blind(format!("the attack has broken down: {}", quoted(line_at(&text, found.start())))))
-                }
-                _ => Ok(()),
-            }
+        Step::Ended { passes, .. } if (ran.status == 0) != *passes => Err(Against::Seen(format!("the exit status is {}", ran.status))),
+        Step::Ended { wanted, .. } => holds("the output", &all(ran), false, wanted),
+        Step::Reached { negated, pattern } => reached(*negated, pattern, &all(ran)),
+        Step::ReachedStatus { negated, statuses } if statuses.contains(&ran.status) == *negated => {
+            let what = if *negated { "has broken down" } else { "has not reached its target" };
+            let text = all(ran);
+            let last = quoted(text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it printed nothing"));
+            Err(Against::Blind(format!("the attack {what}: it ended with {}: {last}", ran.status)))
         }
         Step::ExitStatus { negated, status } if (ran.status == *status) == *negated => {
             Err(Against::Seen(format!("the exit status is {}", ran.status)))
         }
         Step::FileText { file, negated, wanted } => holds(file, &read(folder, file)?, *negated, wanted),
-        Step::FileExists { file, negated } if folder.join(file).is_file() == *negated => {
+        Step::FileExists { file, negated } if is_there(&folder.join(file)) == *negated => {
             Err(Against::Seen(format!("{file} {}", if *negated { "is there" } else { "is not there" })))
         }
         Step::FileXml { file, negated, selectors } => {
@@ -74,7 +73,7 @@ pub(super) fn judge(step: &Step, ran: &Ran, folder: &Path) -> Result<(), Against
                 None => Ok(()),
             }
         }
-        Step::Cookies(wanted) => cookies::received(wanted, &format!("{}{}", ran.stdout, ran.stderr)).map_err(Against::Seen),
+        Step::Cookies(wanted) => cookies::received(wanted, &all(ran)).map_err(Against::Seen),
         Step::Report { file, level, except } => {
             let all = findings::read(&read(folder, file)?).map_err(|why| Against::Blind(format!("{file}: {why}")))?;
             let counted: Vec<&Finding> = all.iter().filter(|finding| finding.level >= *level && !except.contains(&finding.name)).collect();
@@ -90,11 +89,49 @@ pub(super) fn judge(step: &Step, ran: &Ran, folder: &Path) -> Result<(), Against
     }
 }
 
+/// Both streams, standard output first.
+fn all(ran: &Ran) -> String {
+    plain(&format!("{}{}", ran.stdout, ran.stderr)).into_owned()
+}
+
+/// Without colours, as aruba compares. Other sequences stay: a text that a terminal would not show may be in them.
+fn plain(text: &str) -> Cow<'_, str> {
+    static COLOUR: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\x1b\[[0-9;]*m").ok());
+    COLOUR.as_ref().map_or(Cow::Borrowed(text), |colour| colour.replace_all(text, ""))
+}
+
+fn reached(negated: bool, pattern: &Regex, text: &str) -> Result<(), Against> {
+    match (pattern.find(text), negated) {
+        (None, false) => {
+            let last = quoted(text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default());
+            Err(Against::Blind(format!("the attack has not reached its target: it printed nothing like /{pattern}/, and at last: {last}")))
+        }
+        (Some(found), true) => Err(Against::Blind(format!("the attack has broken down: {}", quoted(line_at(text, found.start()))))),
+        _ => Ok(()),
+    }
+}
+
+/// Whether there is such a file: not a link, which may lead out of the scenario's folder.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|file| file.is_file())
+}
+
 fn read(folder: &Path, name: &str) -> Result<String, Against> {
     let blind = |why: String| Against::Blind(format!("the attack left no {name} that can be read: {why}"));
-    let file = std::fs::File::open(folder.join(name)).map_err(|error| blind(error.to_string()))?;
+    let error = |error: std::io::Error| blind(error.to_string());
+    let path = folder.join(name);
+    // A tool, or the target that it was sent to, may leave a link to a file of this machine, or a pipe that never ends.
+    let seen = path.symlink_metadata().map_err(error)?;
+    if !seen.is_file() {
+        return Err(blind("it is no regular file".to_owned()));
+    }
+    let file = std::fs::File::open(path).map_err(error)?;
+    let opened = file.metadata().map_err(error)?;
+    if (opened.dev(), opened.ino()) != (seen.dev(), seen.ino()) {
+        return Err(blind("it was replaced while it was opened".to_owned()));
+    }
     let mut bytes = Vec::new();
-    file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(|error| blind(error.to_string()))?;
+    file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(error)?;
     if bytes.len() as u64 > LONGEST {
         return Err(blind(format!("it is longer than {} MiB", LONGEST >> 20)));
     }
@@ -187,9 +224,30 @@ mod tests {
             ("the exit status should be 3", false),
             ("the exit status should be 0", true),
             ("the exit status should not be 3", true),
+            ("the output should contain \"no\\n\"", false),
+            ("the output should contain \"a \\\"b\\\"\"", false),
+            ("the output should contain \"HTTP/1.1 401 X\\nServer\"", false),
         ] {
             assert_eq!(seen(&step(value, None, &[]), &ran), against, "{value}");
         }
+    }
+
+    #[test]
+    fn colours_are_not_compared_and_statuses_say_whether_a_target_was_reached() {
+        let ran = Ran { status: 7, stdout: "\x1b[1;31mfound\x1b[0m it \x1b]0;hidden\x07\n".into(), ..Ran::default() };
+        assert!(!seen(&step("the output should match /^found it/", None, &[]), &ran));
+        assert!(seen(&step("the output should not contain \"hidden\"", None, &[]), &ran));
+        let judged = |value: &str| judge(&step(value, None, &[]), &ran, Path::new("/nonexistent"));
+        assert_eq!(judged("the attack should have reached its target: exit status 0, 1 or 7"), Ok(()));
+        assert_eq!(judged("the attack should not have broken down: exit status 3"), Ok(()));
+        for blind in
+            ["the attack should have reached its target: exit status 0", "the attack should not have broken down: exit status 7, 8"]
+        {
+            assert!(matches!(judged(blind), Err(Against::Blind(why)) if why.contains("ended with 7")), "{blind}");
+        }
+        assert!(!seen(&step("it should fail with:", Some("found it"), &[]), &ran));
+        assert!(seen(&step("it should fail with:", Some("lost"), &[]), &ran));
+        assert!(seen(&step("it should pass with:", Some("found it"), &[]), &ran));
     }
 
     #[test]
@@ -227,6 +285,14 @@ mod tests {
             "the report \"a.txt\" should have no findings",
         ] {
             assert!(matches!(judged(&step(blind, None, &[])), Err(Against::Blind(_))), "{blind}");
+        }
+        // A link is not followed, wherever it leads; a pipe is not waited for.
+        std::os::unix::fs::symlink(folder.path().join("a.txt"), folder.path().join("link.txt")).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(folder.path().join("pipe.txt")).status().unwrap().success());
+        for name in ["link.txt", "pipe.txt"] {
+            let said = judged(&step(&format!("the file \"{name}\" should not contain \"x\""), None, &[]));
+            assert!(matches!(said, Err(Against::Blind(why)) if why.contains("no regular file")), "{name}");
+            assert_eq!(judged(&step(&format!("a file named \"{name}\" should not exist"), None, &[])), Ok(()));
         }
         assert!(matches!(judged(&step("the file \"a.txt\" should not contain XML:", None, &[&["css"], &["x"]])), Err(Against::Blind(_))));
     }

@@ -16,6 +16,23 @@ use crate::base::frame::nonce;
 /// How long the engine may take for anything but the attack itself.
 const ENGINE: Duration = Duration::from_secs(60);
 
+/// What a tool of the PATH gets of this program's environment: what is in the rest (keys, tokens, proxies) is not for it.
+const ENVIRONMENT: &[&str] = &["PATH", "HOME", "LANG"];
+
+/// A proxy would be what is attacked: Docker's client puts the one of its configuration into containers, unless they have their own.
+const NO_PROXY: &[&str] = &[
+    "http_proxy=",
+    "HTTP_PROXY=",
+    "https_proxy=",
+    "HTTPS_PROXY=",
+    "ftp_proxy=",
+    "FTP_PROXY=",
+    "all_proxy=",
+    "ALL_PROXY=",
+    "no_proxy=*",
+    "NO_PROXY=*",
+];
+
 /// What an attack did.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ran {
@@ -68,7 +85,10 @@ impl Launcher for Tooling<'_> {
             Some(image) => self.contained(image, program, arguments, folder, files, limit)?,
             None => {
                 self.installed(program)?;
-                process::output(Command::new(program).args(arguments).current_dir(folder), program, limit, self.stop)?
+                let environment = ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+                let mut command = Command::new(program);
+                command.args(arguments).current_dir(folder).env_clear().envs(environment);
+                process::output(&mut command, program, limit, self.stop)?
             }
         };
         Ok(Ran { status, stdout, stderr, seconds: start.elapsed().as_secs_f64() })
@@ -97,33 +117,8 @@ impl Tooling<'_> {
         limit: Duration,
     ) -> Result<Output, String> {
         let container = Container { name: format!("poclab-attack-{}", nonce()) };
-        let program = image.program.as_deref().unwrap_or(called);
-        let capabilities = image.capabilities.iter().flat_map(|name| ["--cap-add", name.as_str()]);
-        let options = [
-            "create",
-            "--name",
-            &container.name,
-            "--network",
-            &self.tools.network,
-            "--workdir",
-            &image.folder,
-            "--user",
-            &image.user,
-            "--memory",
-            &image.memory,
-            "--pids-limit",
-            "512",
-            "--cap-drop",
-            "ALL",
-            "--security-opt",
-            "no-new-privileges",
-            "--pull",
-            "never",
-            "--label",
-            "poclab.attack=true",
-        ];
-        let what = ["--entrypoint", program, &image.image];
-        let create: Vec<&str> = options.into_iter().chain(capabilities).chain(what).chain(arguments.iter().map(String::as_str)).collect();
+        let create = create(image, called, &container.name, &self.tools, arguments);
+        let create: Vec<&str> = create.iter().map(String::as_str).collect();
         self.docker(&create).map_err(|why| format!("no container of {} can be made: {why}", image.image))?;
         let inside = format!("{}:{}", container.name, image.folder);
         let own = std::fs::read_dir(folder).map_err(|error| format!("cannot read {}: {error}", folder.display()))?.count();
@@ -155,6 +150,35 @@ impl Tooling<'_> {
             }
         }
     }
+}
+
+/// The engine's command that makes a container.
+fn create(image: &Image, called: &str, name: &str, tools: &Tools, arguments: &[String]) -> Vec<String> {
+    let pids = image.pids.to_string();
+    let network = image.network.as_deref().unwrap_or(&tools.network);
+    // Docker refuses names for a container that shares another one's network; in this machine's all of its names are known.
+    let named = image.network.is_some() && network != "host" && !network.starts_with("container:");
+    let hosts = tools.hosts.iter().filter(|_| named).flat_map(|(name, address)| ["--add-host".to_owned(), format!("{name}:{address}")]);
+    let options = ["create", "--name", name, "--network", network, "--workdir", &image.folder, "--user", &image.user];
+    let limits = ["--memory", &image.memory, "--pids-limit", &pids, "--cap-drop", "ALL", "--security-opt", "no-new-privileges"];
+    // What it prints is read while it runs: nothing of it needs to be kept on the engine's disk.
+    let rest = ["--pull", "never", "--log-driver", "none", "--label", "poclab.attack=true"];
+    let own = image.environment.iter().map(|(name, value)| format!("{name}={value}"));
+    let environment = NO_PROXY.iter().map(|variable| (*variable).to_owned()).chain(own).flat_map(|one| ["--env".to_owned(), one]);
+    let capabilities = image.capabilities.iter().flat_map(|name| ["--cap-add".to_owned(), name.clone()]);
+    let what = ["--entrypoint", image.program.as_deref().unwrap_or(called), &image.image];
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    [
+        words(&options),
+        words(&limits),
+        words(&rest),
+        hosts.collect(),
+        environment.collect(),
+        capabilities.collect(),
+        words(&what),
+        arguments.to_vec(),
+    ]
+    .concat()
 }
 
 fn docker() -> Command {
@@ -209,6 +233,29 @@ mod tests {
     }
 
     #[test]
+    fn containers_get_what_is_named_and_no_proxy() {
+        let image: Image =
+            serde_yaml::from_str("{image: 'zap:1', environment: {HOME: /root}, pids: 2048, network: bridge, capabilities: [X]}").unwrap();
+        let tools = Tools { hosts: [("app.lab".to_owned(), "10.0.0.2".to_owned())].into(), ..Tools::default() };
+        let words = create(&image, "zap.py", "n", &tools, &["-t".to_owned()]).join(" ");
+        for part in [
+            "--network bridge ",
+            "--add-host app.lab:10.0.0.2 ",
+            "--pids-limit 2048 ",
+            "--log-driver none ",
+            "--env http_proxy= ",
+            "--env NO_PROXY=* ",
+            "--env HOME=/root ",
+        ] {
+            assert!(words.contains(part), "{part}: {words}");
+        }
+        assert!(words.ends_with(" --cap-add X --entrypoint zap.py zap:1 -t"), "{words}");
+        let image: Image = serde_yaml::from_str("{image: 'x:1', program: y}").unwrap();
+        let words = create(&image, "z", "n", &tools, &[]).join(" ");
+        assert!(words.contains("--network host ") && !words.contains("--add-host") && words.ends_with("--entrypoint y x:1"), "{words}");
+    }
+
+    #[test]
     fn programs_are_looked_for_in_the_path() {
         let stop = AtomicBool::new(false);
         let tooling = Tooling { tools: Tools::default(), stop: &stop };
@@ -217,5 +264,8 @@ mod tests {
         assert!(tooling.launch(&["no-such-program".into()], Path::new("/"), false, ENGINE).is_err());
         let ran = tooling.launch(&["pwd".into()], Path::new("/"), false, ENGINE).unwrap();
         assert_eq!((ran.status, ran.stdout.as_str()), (0, "/\n"));
+        let ran = tooling.launch(&["env".into()], Path::new("/"), false, ENGINE).unwrap();
+        // Cargo's own variables are in the environment of every test.
+        assert!(ran.stdout.contains("PATH=") && !ran.stdout.contains("CARGO"), "{}", ran.stdout);
     }
 }

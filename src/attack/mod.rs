@@ -10,9 +10,12 @@ mod feature;
 mod findings;
 mod judge;
 mod launch;
+mod names;
 mod process;
 mod profile;
+mod rows;
 mod run;
+mod scenario;
 mod step;
 mod tools;
 #[cfg(test)]
@@ -20,7 +23,8 @@ mod tests;
 
 pub use feature::{Attack, Problem, Scenario, read};
 pub use launch::{Launcher, Ran, Tooling};
-pub use run::{Broken, Launched, Limits, Outcome, Report, Verdict, run};
+pub use run::{Broken, Launched, Limits, Outcome, Report, Verdict, named, run, wants};
+pub use step::steps;
 pub use tools::Tools;
 
 pub use gherkin::tagexpr::TagOperation as Tags;

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -12,6 +13,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 const LONGEST: usize = 8 << 20;
 /// Between two looks at a process.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// How long what a program has printed may take to arrive after its end.
+const REST: Duration = Duration::from_secs(5);
 
 /// What a program did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,29 +26,28 @@ pub(super) struct Output {
 }
 
 /// Runs it without standard input. `Err`: `called` (what people know it as) could not be started, was too slow, printed too much, or
-/// was killed.
+/// was killed; or something that it has started goes on without it and holds what it printed.
 pub(super) fn output(command: &mut Command, called: &str, limit: Duration, stop: &AtomicBool) -> Result<Output, String> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().map_err(|error| format!("{called} cannot be started: {error}"))?;
     let group = Group(Pid::from_child(&child));
-    let (out, err) = (child.stdout.take(), child.stderr.take());
-    std::thread::scope(|scope| {
-        let out = scope.spawn(|| drain(out));
-        let err = scope.spawn(|| drain(err));
-        let ended = wait(&mut child, limit, stop, called);
-        // What it has started may still hold the pipes.
-        drop(group);
-        let (out, err) = (join(out), join(err));
-        if ended.is_err() {
-            let _ = child.wait();
-        }
-        let status = ended?;
-        let code = status.code().ok_or_else(|| format!("{called} was ended by signal {}", status.signal().unwrap_or_default()))?;
-        match (out, err) {
-            (Some(stdout), Some(stderr)) => Ok(Output { status: code, stdout, stderr }),
-            _ => Err(format!("{called} printed more than {} MiB, or what it printed could not be read", LONGEST >> 20)),
-        }
-    })
+    let (out, err) = (drained(child.stdout.take()), drained(child.stderr.take()));
+    let ended = wait(&mut child, limit, stop, called);
+    // What it has started may still hold the pipes.
+    drop(group);
+    if ended.is_err() {
+        let _ = child.wait();
+    }
+    let status = ended?;
+    let code = status.code().ok_or_else(|| format!("{called} was ended by signal {}", status.signal().unwrap_or_default()))?;
+    // A process that has left the group keeps them, perhaps for ever.
+    match (out.recv_timeout(REST), err.recv_timeout(REST)) {
+        (Ok(Some(stdout)), Ok(Some(stderr))) => Ok(Output { status: code, stdout, stderr }),
+        (Ok(_), Ok(_)) => Err(format!("{called} printed more than {} MiB, or what it printed could not be read", LONGEST >> 20)),
+        _ => Err(format!(
+            "{called} ended, and something that it has started in the background goes on: what it printed is not known to be all; let the attack wait for it"
+        )),
+    }
 }
 
 /// Ends every process of a group.
@@ -73,8 +76,11 @@ fn wait(child: &mut Child, limit: Duration, stop: &AtomicBool, called: &str) -> 
     }
 }
 
-fn join(thread: std::thread::ScopedJoinHandle<'_, Option<String>>) -> Option<String> {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+/// Reads a stream in the background. The thread ends with the stream, or with this program.
+fn drained(stream: Option<impl Read + Send + 'static>) -> Receiver<Option<String>> {
+    let (send, receive) = channel();
+    std::thread::spawn(move || send.send(drain(stream)));
+    receive
 }
 
 /// Everything that is printed; `None` when that is too much, or a read failed. Reads to the end in any case, so that nobody waits.
@@ -119,5 +125,16 @@ mod tests {
         let ran = sh("sleep 60 & exit 0", Duration::from_secs(10)).unwrap();
         assert_eq!(ran.status, 0);
         assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    }
+    #[test]
+    fn what_leaves_the_group_is_not_waited_for() {
+        let start = Instant::now();
+        let why = sh("setsid sleep 20 & echo x", Duration::from_secs(10)).unwrap_err();
+        assert!(why.contains("in the background goes on"), "{why}");
+        let why = sh("setsid sleep 20 & sleep 60", Duration::from_millis(200)).unwrap_err();
+        assert!(why.starts_with("sh was still busy"), "{why}");
+        assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+        // What it prints elsewhere is its own affair.
+        assert_eq!(sh("setsid sleep 20 >/dev/null 2>&1 & echo x", Duration::from_secs(10)).unwrap().stdout, "x\n");
     }
 }

@@ -160,21 +160,45 @@ fn a_tool_that_saw_nothing_proves_nothing() {
     let negative = one("    Then the output should not contain \"x\"\n");
     let both = one("    Then the output should contain \"y\"\n    And the output should not contain \"x\"\n");
     let demanded = one("    Then the exit status should be 7\n    And the output should not contain \"x\"\n");
+    let reached =
+        one("    Then the attack should have reached its target: exit status 0 or 7\n    And the output should not contain \"x\"\n");
+    let not_three = one("    Then the exit status should not be 3\n    And the output should not contain \"x\"\n");
+    let only_not = one("    Then the exit status should not be 0\n");
+    let empty = one("    Then the stdout should not contain anything\n");
+    let positive = one("    Then the output should contain \"y\"\n");
     let refused: fn(&[String], &Path) -> Result<Ran, String> = |_, _| said(7, "");
     let broken: fn(&[String], &Path) -> Result<Ran, String> = |_, _| Err("still busy".to_owned());
     let leaked: fn(&[String], &Path) -> Result<Ran, String> = |_, _| said(18, "x");
     let partly: fn(&[String], &Path) -> Result<Ran, String> = |_, _| said(7, "y");
+    let fine: fn(&[String], &Path) -> Result<Ran, String> = |_, _| said(0, "y");
     for (text, answer, expected) in [
         (&negative, refused, "error"),
+        (&negative, fine, "passed"),
         // What it should not have got is there, however it ended.
         (&negative, leaked, "failed"),
         (&both, refused, "error"),
-        (&both, partly, "passed"),
+        // One of two answers came: of the other nothing is known.
+        (&both, partly, "error"),
+        (&both, leaked, "failed"),
+        (&positive, partly, "passed"),
+        (&empty, refused, "error"),
+        (&empty, fine, "failed"),
         (&demanded, refused, "passed"),
         (&demanded, broken, "error"),
+        // That it is not 3 does not say that 7 is as it should be.
+        (&not_three, refused, "error"),
+        (&not_three, fine, "passed"),
+        (&only_not, refused, "error"),
+        (&only_not, fine, "failed"),
+        (&reached, refused, "passed"),
+        (&reached, fine, "passed"),
+        (&reached, leaked, "failed"),
+        (&reached, broken, "error"),
     ] {
         assert_eq!(verdicts(&attack_with(text, None, answer).0), [expected], "{text}");
     }
+    let other: fn(&[String], &Path) -> Result<Ran, String> = |_, _| said(35, "");
+    assert_eq!(verdicts(&attack_with(&reached, None, other).0), ["error"]);
     let wrong_status: fn(&[String], &Path) -> Result<Ran, String> = |_, _| said(0, "");
     assert_eq!(verdicts(&attack_with(&demanded, None, wrong_status).0), ["failed"]);
     // The first of two attacks has seen nothing; the second cannot make up for that.
@@ -186,15 +210,48 @@ fn a_tool_that_saw_nothing_proves_nothing() {
 }
 
 #[test]
+fn what_was_seen_counts_more_than_what_could_not_be() {
+    let text = one(
+        "    Then the attack should have reached its target: /y/\n    And the output should contain \"z\"\n    And the output should not contain \"x\"\n    And the output should not match /x/\n",
+    );
+    let (outcomes, _) = attack_with(&text, None, |_, _| said(0, "x"));
+    assert_eq!(verdicts(&outcomes), ["failed"], "{outcomes:#?}");
+    assert_eq!((outcomes[0].step.as_str(), outcomes[0].step_line), ("And the output should not contain \"x\"", 9));
+    assert_eq!(outcomes[0].more.iter().map(|broken| broken.line).collect::<Vec<_>>(), [10]);
+    // That something is missing is no finding where the target was not reached.
+    let (outcomes, _) = attack_with(&text, None, |_, _| said(0, "w"));
+    assert_eq!((verdicts(&outcomes), outcomes[0].step_line), (vec!["error"], 7), "{outcomes:#?}");
+    // What came of an attack that could not be launched is not looked for in what came of the one before it.
+    let text = format!(
+        "{}    When I launch a \"curl\" attack with:\n      \"\"\"\n      curl y\n      \"\"\"\n    Then the output should not contain \"ok\"\n",
+        one("    Then the output should contain \"ok\"\n")
+    );
+    let (outcomes, _) = attack_with(&text, None, |command, _| if command[1] == "x" { said(0, "ok") } else { Err("gone".to_owned()) });
+    assert_eq!((verdicts(&outcomes), outcomes[0].step_line), (vec!["error"], 8), "{outcomes:#?}");
+}
+
+#[test]
+fn demands_are_filled_as_commands_are() {
+    let text = "Feature: f\n  Scenario Outline: s\n    Given the following profile:\n      | name | value |\n      | payload | <b>1</b> |\n    And a file named \"x.conf\" with:\n      \"\"\"\n      data = <payload> <i>\n      \"\"\"\n    When I launch a \"curl\" attack with:\n      \"\"\"\n      curl <<what>> <other>\n      \"\"\"\n    Then the output should not contain \"<<what>>\"\n\n    Examples:\n      | what | other |\n\n      | payload | what |\n";
+    let (outcomes, commands) = attack_with(text, None, |command, folder| {
+        let file = std::fs::read_to_string(folder.join("x.conf")).unwrap();
+        said(0, &format!("{} {file}", command[1]))
+    });
+    assert_eq!(commands[0].0, ["curl", "<b>1</b>", "what"], "a value is not filled again");
+    assert_eq!((verdicts(&outcomes), outcomes[0].line), (vec!["failed"], 19), "{outcomes:#?}");
+    assert!(outcomes[0].launched[0].stdout.contains("data = <b>1</b> <i>"), "{outcomes:#?}");
+}
+
+#[test]
 fn what_is_missing_is_an_error() {
     let given = |step: &str| {
         format!(
-            "Feature: f\n  Scenario: s\n    Given {step}\n    When I launch a \"curl\" attack with:\n      \"\"\"\n      curl <url>\n      \"\"\"\n    Then the output should contain \"y\"\n"
+            "Feature: f\n  Scenario: s\n    Given {step}\n    When I launch a \"curl\" attack with:\n      \"\"\"\n      curl x\n      \"\"\"\n    Then the output should contain \"y\"\n"
         )
     };
     let yes: fn(&[String], &Path) -> Result<Ran, String> = |_, _| said(0, "y");
     let environment = "the following environment variables:\n      | name | environment_variable_name |\n      | url | NOT_SET |";
-    for step in ["\"nmap\" is installed", environment, "\"curl\" is installed"] {
+    for step in ["\"nmap\" is installed", environment] {
         let (outcomes, commands) = attack_with(&given(step), None, yes);
         assert_eq!(verdicts(&outcomes), ["error"], "{step}");
         assert!(commands.is_empty());
@@ -221,6 +278,12 @@ fn secrets_of_the_profile_are_shown_nowhere() {
     let all = serde_json::to_string(&outcomes).unwrap();
     // The step's own text, which is in the file for everybody to read, stays as it is.
     assert_eq!(all.matches("hunter22").count(), 1, "{all}");
+}
+
+fn outline(command: &str, rows: &str) -> String {
+    format!(
+        "Feature: f\n  Scenario Outline: s\n    When I launch a \"curl\" attack with:\n      \"\"\"\n      {command}\n      \"\"\"\n    Then the output should contain \"x\"\n    Examples:\n{rows}"
+    )
 }
 
 #[test]
@@ -258,6 +321,24 @@ fn mistakes_are_named_with_their_lines() {
             "no kind of attack",
         ),
         ("Feature: f\n  Scenario: s\n    When I launch an \"arachni-all\" attack\n".to_owned(), 3, "no named attack"),
+        (one("    Then the attack should have reached its target: exit status 0 or 700\n"), 7, "no list of exit statuses"),
+        (one("    Then the output should not contain \"<paylod>\"\n"), 7, "<paylod> has no value"),
+        (one("    Then the output should contain \"x\"\n").replace("curl x", "curl <url>"), 3, "<url> has no value"),
+        (one("    Then the output should contain \"x\"\n").replace("curl x", "curl 'x"), 3, "a quote is not closed"),
+        (one("    Then the output should contain \"x\"\n").replace("curl x", "curl x | grep y"), 3, "there is no shell"),
+        (outline("curl <a>", "      | a | b |\n      | 1 | 2 |\n"), 9, "no step uses the column `b`: write <b>"),
+        (outline("curl <a>", "      | a |\n      | 1 |\n      | x|y |\n"), 11, "this row has 2 cells, its header 1: write \\| for a bar"),
+        (outline("curl <a>", "      | a |\n      | \\d |\n"), 10, "`\\d` means nothing in a table"),
+        (
+            format!("Feature: f\n  Rule: r\n  Scenaro: s\n{scenario}    Then the output should contain \"x\"\n"),
+            2,
+            "is read as a part of the rule's description",
+        ),
+        (
+            format!("{}\n  Rule: nothing\n    Only words.\n", one("    Then the output should contain \"x\"\n")),
+            9,
+            "no scenario in this rule",
+        ),
     ] {
         let found = problems(&text);
         assert!(

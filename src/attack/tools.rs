@@ -14,6 +14,9 @@ pub struct Tools {
     /// The network of those containers: `host` (the default), `container:NAME` (that container's), or the name of a Docker network. Docker 20.10
     /// can stop answering when many containers join and leave one network at the same time: then prefer a container's.
     pub network: String,
+    /// Names of the lab's machines and their addresses, for tools in a network of their own: only in the network `host` this machine's
+    /// names are known.
+    pub hosts: BTreeMap<String, String>,
     /// What attacks get for environment variables that are not set.
     pub variables: BTreeMap<String, String>,
     /// Files that every attack finds in its folder, by name, and where they are on this machine.
@@ -41,6 +44,15 @@ pub struct Image {
     /// Most memory that it may take. Default: `1g`.
     #[serde(default = "memory")]
     pub memory: String,
+    /// Most processes and threads that it may have. Default: 512.
+    #[serde(default = "pids")]
+    pub pids: u32,
+    /// Variables of its environment, such as `HOME`. Not for secrets: everybody who may ask the engine sees them.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// Its network, where it should not be the one of all tools: `bridge` for one that listens itself. `--network` comes before it.
+    #[serde(default)]
+    pub network: Option<String>,
 }
 
 fn folder() -> String {
@@ -52,10 +64,13 @@ fn user() -> String {
 fn memory() -> String {
     "1g".into()
 }
+fn pids() -> u32 {
+    512
+}
 
 impl Default for Tools {
     fn default() -> Self {
-        Self { images: BTreeMap::new(), network: "host".into(), variables: BTreeMap::new(), files: BTreeMap::new() }
+        Self { images: BTreeMap::new(), network: "host".into(), hosts: BTreeMap::new(), variables: BTreeMap::new(), files: BTreeMap::new() }
     }
 }
 
@@ -72,6 +87,14 @@ impl Tools {
             return Err(format!("{shown}: files: `{name}` is no plain file name"));
         }
         Ok(tools)
+    }
+
+    /// With this network for all of them.
+    #[must_use]
+    pub fn in_network(mut self, network: &str) -> Self {
+        network.clone_into(&mut self.network);
+        self.images.values_mut().for_each(|image| image.network = None);
+        self
     }
 
     /// The value of an environment variable: the environment's own, else the file's. Empty is the same as not set.
@@ -98,8 +121,17 @@ mod tests {
         let curl = &tools.images["curl"];
         assert_eq!((curl.folder.as_str(), curl.user.as_str(), curl.memory.as_str(), &curl.program), ("/work", "0:0", "1g", &None));
         assert_eq!(tools.network, "host");
+        assert_eq!((curl.pids, curl.environment.len(), &curl.network), (512, 0, &None));
         assert_eq!(tools.variable("POCLAB_TEST_TARGET").as_deref(), Some("http://a"));
         assert_eq!((tools.variable("POCLAB_TEST_EMPTY"), tools.variable("POCLAB_TEST_OTHER")), (None, None));
+    }
+
+    #[test]
+    fn a_network_that_is_asked_for_is_that_of_all_tools() {
+        let tools = read("network: a\nimages:\n  zap: {image: x:1, network: bridge}\n").unwrap();
+        assert_eq!(tools.images["zap"].network.as_deref(), Some("bridge"));
+        let tools = tools.in_network("container:twin");
+        assert_eq!((tools.network.as_str(), &tools.images["zap"].network), ("container:twin", &None));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::run::{Framed, Frames, blind, last_line};
+use super::run::{Framed, blind, last_line};
 use super::{CheckKind, Outcome, Reach, Verdict};
 use crate::base::quote;
 
@@ -25,12 +25,13 @@ pub struct Spec {
     pub scanner: String,
     /// An image with Python that is on that host, for the twin.
     pub twin_image: String,
-    /// Where the application says that it is there, seen from that host: `http://app.lab.example:5000/status`.
-    pub deployed: String,
+    /// Name of the application's host, which is asked whether something is deployed.
+    pub app: String,
     /// The program. Default: `/usr/local/bin/poclab`.
     #[serde(default = "program")]
     pub program: String,
-    /// Longest time for all attacks on one target, in seconds. Default: 900.
+    /// Longest time for all attacks on one target, in seconds. Default: 2700: three times the ten minutes that the slowest may take, as
+    /// hosts are given three times the usual patience, and a quarter of an hour for the rest.
     #[serde(default = "deadline")]
     pub deadline: u64,
 }
@@ -39,8 +40,11 @@ fn program() -> String {
     "/usr/local/bin/poclab".into()
 }
 fn deadline() -> u64 {
-    900
+    PATIENCE * 600 + 900
 }
+
+/// What the time limits of attacks are multiplied by: hosts of a lab may be busy with it.
+const PATIENCE: u64 = 3;
 
 /// What `poclab attack --format json` says, as far as it is needed here.
 #[derive(Debug, Deserialize)]
@@ -118,28 +122,39 @@ impl Spec {
 
     /// Against the twin.
     fn control(&self) -> Framed {
-        Framed::new().ask("control", &format!("{} {}/control --format json --patience 3 2>&1", self.settings(), quote(&self.folder)))
+        let options = format!("--format json --patience {PATIENCE}");
+        Framed::new().ask("control", &format!("{} {}/control {options} 2>&1", self.settings(), quote(&self.folder)))
     }
 
     /// Against the lab.
-    fn attack(&self) -> Framed {
+    fn attack(&self, deployed: bool) -> Framed {
         let folder = quote(&self.folder);
-        let curl = "curl --silent --output /dev/null --noproxy '*' --max-time 10 --write-out '%{http_code}'";
-        Framed::new().ask("deployed", &format!("{curl} {}", quote(&self.deployed))).ask(
-            "attack",
-            &format!(
-                "if [ \"$({curl} {})\" = 000 ]; then tags='not @app'; else tags='@app or @lab'; fi\n{} attack --format json --patience 3 --tags \"$tags\" {folder}/*.attack {folder}/scanner/{}.attack 2>&1",
-                quote(&self.deployed),
-                quote(&self.program),
-                quote(&self.scanner),
-            ),
-        )
+        let tags = if deployed { "@app or @lab" } else { "not @app" };
+        let options = format!("--format json --patience {PATIENCE} --tags '{tags}'");
+        let (program, scanner) = (quote(&self.program), quote(&self.scanner));
+        Framed::new().ask("attack", &format!("{program} attack {options} {folder}/*.attack {folder}/scanner/{scanner}.attack 2>&1"))
     }
 
-    fn all(&self, frames: &Frames, id: &str, control: bool) -> Result<Vec<Outcome>, String> {
-        let not_deployed = !control && frames.get("deployed")?.text().trim() == "000";
-        let report = report(&frames.get(id)?.text(), control)?;
-        Ok(outcomes(&report, not_deployed))
+    /// Whether the application's host says that something is deployed there.
+    fn deployed(&self, reach: &dyn Reach) -> Result<bool, String> {
+        let asked = Framed::new().ask("deployed", "/usr/local/sbin/student-list-deploy status 2>&1");
+        let text = asked.run(reach, &self.app, Vec::new(), Duration::from_secs(60))?.get("deployed")?.text();
+        match text.lines().last() {
+            Some("result: nothing") => Ok(false),
+            Some("result: running" | "result: broken") => Ok(true),
+            last => Err(format!("student-list-deploy status on {} said: {}", self.app, last.unwrap_or("nothing"))),
+        }
+    }
+
+    fn withstood(&self, reach: &dyn Reach, limit: Duration) -> Result<Vec<Outcome>, String> {
+        let deployed = self.deployed(reach)?;
+        let frames = self.attack(deployed).run(reach, &self.host, Vec::new(), limit)?;
+        Ok(outcomes(&report(&frames.get("attack")?.text(), false)?, !deployed))
+    }
+
+    fn fell(&self, reach: &dyn Reach, limit: Duration) -> Result<Vec<Outcome>, String> {
+        let frames = self.control().run(reach, &self.host, Vec::new(), limit)?;
+        Ok(outcomes(&report(&frames.get("control")?.text(), true)?, false))
     }
 }
 
@@ -154,11 +169,14 @@ impl CheckKind for Spec {
         let limit = Duration::from_secs(self.deadline);
         let mut out = Vec::new();
         progress("attacking what is deployed");
-        let seen = self.attack().run(reach, &self.host, Vec::new(), limit).and_then(|frames| self.all(&frames, "attack", false));
-        out.extend(seen.unwrap_or_else(|why| vec![Outcome::new("attacks on what is deployed", blind(&self.host, &why))]));
+        out.extend(
+            self.withstood(reach, limit).unwrap_or_else(|why| vec![Outcome::new("attacks on what is deployed", blind(&self.host, &why))]),
+        );
         progress("attacking a twin that is weak on purpose");
-        let seen = self.control().run(reach, &self.host, Vec::new(), limit).and_then(|frames| self.all(&frames, "control", true));
-        out.extend(seen.unwrap_or_else(|why| vec![Outcome::control("attacks on a twin that is weak on purpose", blind(&self.host, &why))]));
+        out.extend(
+            self.fell(reach, limit)
+                .unwrap_or_else(|why| vec![Outcome::control("attacks on a twin that is weak on purpose", blind(&self.host, &why))]),
+        );
         out
     }
 }
@@ -170,7 +188,7 @@ mod tests {
 
     fn spec() -> Spec {
         serde_json::from_value(serde_json::json!({
-            "host": "deploy", "folder": "/srv/security_tests", "scanner": "wapiti", "twin_image": "tools:1", "deployed": "http://app:5000/status"
+            "host": "deploy", "folder": "/srv/security_tests", "scanner": "wapiti", "twin_image": "tools:1", "app": "app"
         }))
         .unwrap()
     }
@@ -178,16 +196,22 @@ mod tests {
     fn look(deployed: &'static str, attack: &'static str, control: &'static str) -> Vec<Outcome> {
         let spec = spec();
         shellcheck(&spec.control().text());
-        shellcheck(&spec.attack().text());
+        shellcheck(&spec.attack(true).text());
         let reach = Scripted::new(move |_, script, _| {
-            Ok(match script.contains("/control") {
-                true => framed(script, &[("control", control, 0)]),
-                false => framed(script, &[("deployed", deployed, 0), ("attack", attack, 0)]),
+            Ok(match (script.contains("/control"), script.contains("student-list-deploy status")) {
+                (true, _) => framed(script, &[("control", control, 0)]),
+                (_, true) => framed(script, &[("deployed", deployed, 0)]),
+                _ => {
+                    let nothing = deployed.ends_with("nothing\n");
+                    assert!(script.contains(if nothing { "'not @app'" } else { "'@app or @lab'" }), "{script}");
+                    framed(script, &[("attack", attack, 0)])
+                }
             })
         });
         spec.run(&reach, &mut |_| {})
     }
 
+    const RUNS: &str = "commit: a\nresult: running\n";
     const WITHSTOOD: &str = r#"{"control": false, "seconds": 1, "scenarios": [
         {"feature": "a", "scenario": "x", "verdict": "passed"}, {"feature": "b", "scenario": "y", "verdict": "passed"}]}"#;
     const FOUND: &str = "note: something\n{\"control\": true, \"scenarios\": [{\"feature\": \"a\", \"scenario\": \"x\", \"verdict\": \"failed\", \"why\": \"z\"}]}\n";
@@ -205,7 +229,7 @@ mod tests {
 
     #[test]
     fn every_feature_is_a_line_and_so_is_its_control() {
-        assert_eq!(words(&look("200", WITHSTOOD, FOUND)), ["passed", "passed", "control passed"]);
+        assert_eq!(words(&look(RUNS, WITHSTOOD, FOUND)), ["passed", "passed", "control passed"]);
     }
 
     #[test]
@@ -213,17 +237,22 @@ mod tests {
         let one = |verdict: &str| -> &'static str {
             format!("{{\"control\": false, \"scenarios\": [{{\"feature\": \"a\", \"scenario\": \"x\", \"verdict\": \"{verdict}\", \"why\": \"z\"}}]}}").leak()
         };
-        assert_eq!(words(&look("200", one("failed"), FOUND))[0], "failed");
-        assert_eq!(words(&look("200", one("error"), FOUND))[0], "failed");
-        assert_eq!(words(&look("200", one("skipped"), FOUND))[0], "failed");
-        assert_eq!(words(&look("000", one("skipped"), FOUND))[0], "skipped");
+        assert_eq!(words(&look(RUNS, one("failed"), FOUND))[0], "failed");
+        assert_eq!(words(&look(RUNS, one("error"), FOUND))[0], "failed");
+        assert_eq!(words(&look(RUNS, one("skipped"), FOUND))[0], "failed");
+        assert_eq!(words(&look("result: nothing\n", one("skipped"), FOUND))[0], "skipped");
         let control = |verdict: &str| -> &'static str { one(verdict).replace("false", "true").leak() };
         for verdict in ["passed", "error", "skipped", "?"] {
-            assert_eq!(words(&look("200", WITHSTOOD, control(verdict)))[2], "control failed", "{verdict}");
+            assert_eq!(words(&look(RUNS, WITHSTOOD, control(verdict)))[2], "control failed", "{verdict}");
         }
         for nothing in ["", "control: the twin does not start", "{}", "{\"control\": true, \"scenarios\": []}", WITHSTOOD] {
-            assert_eq!(words(&look("200", WITHSTOOD, nothing))[2], "control failed", "{nothing}");
+            assert_eq!(words(&look(RUNS, WITHSTOOD, nothing))[2], "control failed", "{nothing}");
         }
-        assert_eq!(words(&look("200", FOUND, FOUND))[0], "failed", "a control is no proof");
+        assert_eq!(words(&look(RUNS, FOUND, FOUND))[0], "failed", "a control is no proof");
+        // That the host does not say it is no sign that nothing is deployed.
+        for unknown in ["", "sh: student-list-deploy: not found\n"] {
+            assert_eq!(words(&look(unknown, WITHSTOOD, FOUND)), ["failed", "control passed"], "{unknown}");
+        }
+        assert_eq!(words(&look("commit: a\nwhy\nresult: broken\n", one("error"), FOUND))[0], "failed");
     }
 }

@@ -193,10 +193,7 @@ pub(crate) fn parsers() -> Vec<Parser> {
                 "key": "c2VjcmV0", "issuer": "a", "updaters": ["debian/updater"], "max_age_days": 365000, "container": "c",
                 "registry": {"url": "https://registry.lab.example:5000", "address": "10.9.0.12", "user": "a", "password": "b"}}),
         ),
-        (
-            "attacks",
-            json!({"host": "app", "folder": "/srv/security_tests", "scanner": "wapiti", "twin_image": "tools:1", "deployed": "http://10.9.0.11:5000/status"}),
-        ),
+        ("attacks", json!({"host": "app", "folder": "/srv/security_tests", "scanner": "wapiti", "twin_image": "tools:1", "app": "app"})),
         (
             "datadog",
             json!({"hosts": names, "domain": "lab", "docker_hosts": ["app"], "containers_of": ["app"], "ask_from": "app",

@@ -1,6 +1,7 @@
 //! `poclab attack`
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -11,15 +12,24 @@ use crate::base::Exit;
 use crate::report;
 
 pub fn run(global: &Global, command: &Attack) -> Result<Exit, Stop> {
+    if command.steps {
+        report::print_lines(&attack::steps().collect::<Vec<_>>());
+        return Ok(Exit::Done);
+    }
     let tags = command.tags.as_deref().map(tags).transpose().map_err(Stop::usage)?;
     let attacks = read(command)?;
+    wanted(&attacks, tags.as_ref())?;
     if command.list {
-        report::print_lines(&names(&attacks));
+        report::print_lines(&names(&attacks, tags.as_ref()));
         return Ok(Exit::Done);
     }
     let mut tools = tools(command.tools.as_deref()).map_err(Stop::usage)?;
     if let Some(network) = &command.network {
-        tools.network.clone_from(network);
+        tools = tools.in_network(network);
+    }
+    // What cannot be written is said now and not after an hour of attacks.
+    if let Some(prefix) = &command.output {
+        report::try_attacks(prefix)?;
     }
     let stop = runs::interruptible()?;
     let limits = Limits { parallel: command.parallel, patience: command.patience };
@@ -39,21 +49,37 @@ pub fn run(global: &Global, command: &Attack) -> Result<Exit, Stop> {
     if stop.load(Ordering::Relaxed) {
         return Ok(Exit::Interrupted);
     }
-    exit(&run)
+    Ok(exit(&run))
+}
+
+/// Whether there is something to run. Tags that no scenario has are said: `--tags "not @slwo"` would run everything.
+fn wanted(attacks: &[attack::Attack], tags: Option<&Tags>) -> Result<(), Stop> {
+    let Some(tags) = tags else { return Ok(()) };
+    let scenarios = || attacks.iter().flat_map(|attack| &attack.scenarios);
+    let there: BTreeSet<&str> = scenarios().flat_map(|one| one.tags.iter().map(String::as_str)).collect();
+    let missing: BTreeSet<&str> = attack::named(tags).into_iter().filter(|tag| !there.contains(tag)).collect();
+    for tag in missing {
+        report::print_notice(&format!("--tags: no scenario of these files has the tag @{tag}"));
+    }
+    if scenarios().any(|one| attack::wants(tags, &one.tags)) {
+        return Ok(());
+    }
+    let known: Vec<String> = there.iter().map(|tag| format!("@{tag}")).collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    Err(Stop::usage(format!("no scenario has the tags that are wanted, so nothing was attacked; the files' tags: {known}")))
 }
 
 /// Several steps that hold are worth less than one that does not; what nobody could see is not good either.
-fn exit(run: &Report) -> Result<Exit, Stop> {
+fn exit(run: &Report) -> Exit {
     let [passed, failed, errors, _] = run.counts();
-    if passed + failed + errors == 0 {
-        return Err(Stop::usage("no scenario has the tags that are wanted, so nothing was attacked"));
-    }
     let wrong = if run.control { passed } else { failed };
-    Ok(match (wrong, errors) {
+    match (wrong, errors) {
+        // Not reached: a run without any scenario is refused before it begins.
+        (0, 0) if passed + failed == 0 => Exit::Unobserved,
         (0, 0) => Exit::Done,
         (0, _) => Exit::Unobserved,
         _ => Exit::CheckFailed,
-    })
+    }
 }
 
 fn tags(text: &str) -> Result<Tags, String> {
@@ -63,8 +89,8 @@ fn tags(text: &str) -> Result<Tags, String> {
 /// All files, or everything that is wrong with them.
 fn read(command: &Attack) -> Result<Vec<attack::Attack>, Stop> {
     let (mut attacks, mut problems) = (Vec::new(), Vec::new());
-    for file in &command.files {
-        match attack::read(file) {
+    for file in files(&command.files).map_err(Stop::usage)? {
+        match attack::read(&file) {
             Ok(attack) => attacks.push(attack),
             Err(found) => problems.extend(found),
         }
@@ -77,12 +103,39 @@ fn read(command: &Attack) -> Result<Vec<attack::Attack>, Stop> {
     Err(Stop::usage(format!("{number} in the attack files; nothing was attacked")))
 }
 
-fn names(attacks: &[attack::Attack]) -> Vec<String> {
+/// The files, and those of folders in the order of their names; each once.
+fn files(given: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for path in given {
+        let mut found = if path.is_dir() { in_folder(path)? } else { vec![path.clone()] };
+        found.retain(|file| seen.insert(file.canonicalize().unwrap_or_else(|_| file.clone())));
+        files.extend(found);
+    }
+    Ok(files)
+}
+
+fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let wrong = |error: std::io::Error| format!("cannot read the folder {}: {error}", folder.display());
+    let entries = std::fs::read_dir(folder).map_err(wrong)?.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+    let mut files: Vec<PathBuf> =
+        entries.into_iter().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "attack")).collect();
+    files.sort();
+    if files.is_empty() {
+        return Err(format!("there is no .attack file in the folder {}: name the files, or the folder that has them", folder.display()));
+    }
+    Ok(files)
+}
+
+fn names(attacks: &[attack::Attack], wanted: Option<&Tags>) -> Vec<String> {
     let line = |attack: &attack::Attack, scenario: &attack::Scenario| {
         let tags: String = scenario.tags.iter().map(|tag| format!(" @{tag}")).collect();
         format!("{}:{}: {}: {}{tags}", attack.file.display(), scenario.line, attack.name, scenario.name)
     };
-    attacks.iter().flat_map(|attack| attack.scenarios.iter().map(move |scenario| line(attack, scenario))).collect()
+    let all = attacks.iter().flat_map(|attack| attack.scenarios.iter().map(move |scenario| (attack, scenario)));
+    all.filter(|(_, scenario)| wanted.is_none_or(|wanted| attack::wants(wanted, &scenario.tags)))
+        .map(|(attack, scenario)| line(attack, scenario))
+        .collect()
 }
 
 /// The tools file that was named; else the deployment server's, where there is one.

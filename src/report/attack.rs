@@ -1,5 +1,7 @@
 //! Attacks: line by line while they run, and as documents at the end: JSON, JUnit, a page (`html/attack.rs`).
 
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +11,8 @@ use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 use super::html::attack_page;
 use super::print::print_lines;
 use super::{Format, print_text};
-use crate::attack::{Outcome, Report, Verdict};
+use crate::attack::{Launched, Outcome, Report, Verdict};
+use crate::base::quote;
 
 /// One line for a scenario that is over; more where something is wrong. What was skipped is in the summary's number.
 pub fn print_attack(outcome: &Outcome, control: bool) {
@@ -28,18 +31,46 @@ pub fn print_attacks(format: Format, report: &Report) -> Result<()> {
     Ok(())
 }
 
+/// The files of a prefix: PREFIX.json, PREFIX.xml (JUnit) and PREFIX.html.
+fn files(prefix: &Path) -> [PathBuf; 3] {
+    ["json", "xml", "html"].map(|extension| {
+        let mut name = prefix.as_os_str().to_owned();
+        name.push(format!(".{extension}"));
+        PathBuf::from(name)
+    })
+}
+
+/// A file beside it, which becomes it when it is whole: nobody reads half of a report.
+fn beside(file: &Path) -> Result<tempfile::NamedTempFile> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    // As readable as any other file: the pipeline collects them as another user.
+    tempfile::Builder::new()
+        .prefix(".poclab-attack-")
+        .permissions(std::fs::Permissions::from_mode(0o644))
+        .tempfile_in(folder)
+        .with_context(|| format!("cannot write into the folder {}", folder.display()))
+}
+
+/// Whether the reports of this prefix can be written.
+pub fn try_attacks(prefix: &Path) -> Result<()> {
+    for file in files(prefix) {
+        beside(&file)?;
+        anyhow::ensure!(!file.is_dir(), "cannot write {}: it is a folder; choose another --output", file.display());
+    }
+    Ok(())
+}
+
 /// Writes PREFIX.json, PREFIX.xml (JUnit) and PREFIX.html; returns their names.
 pub fn write_attacks(prefix: &Path, report: &Report) -> Result<Vec<PathBuf>> {
-    if let Some(folder) = prefix.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    }
-    [("json", json(report)?), ("xml", junit(report)?), ("html", attack_page(report)?)]
+    let texts = [json(report)?, junit(report)?, attack_page(report)?];
+    files(prefix)
         .into_iter()
-        .map(|(extension, text)| {
-            let mut name = prefix.as_os_str().to_owned();
-            name.push(format!(".{extension}"));
-            let file = PathBuf::from(name);
-            std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        .zip(texts)
+        .map(|(file, text)| {
+            let mut whole = beside(&file)?;
+            whole.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", file.display()))?;
+            whole.persist(&file).with_context(|| format!("cannot write {}", file.display()))?;
             Ok(file)
         })
         .collect()
@@ -78,16 +109,42 @@ fn lines(outcome: &Outcome, control: bool) -> Vec<String> {
         Verdict::Skipped(_) => false,
     };
     if bad {
-        lines.push(format!("             {}", place(outcome)));
-        if !outcome.step.is_empty() {
-            lines.push(format!("             {}", outcome.step));
-        }
-        lines.extend(why(outcome).map(|why| format!("             {why}")));
-        for broken in &outcome.more {
-            lines.extend([format!("             {}", broken.step), format!("             {}", broken.why)]);
-        }
+        lines.extend(told(outcome, control).into_iter().map(|line| format!("             {line}")));
     }
     lines
+}
+
+/// Where, which steps, why, after which command, and what to do: of a scenario that is not as it should be.
+fn told(outcome: &Outcome, control: bool) -> Vec<String> {
+    let step = |line: usize, step: &str| format!("{}:{line}: {step}", outcome.file.display());
+    let mut lines = vec![place(outcome)];
+    if !outcome.step.is_empty() {
+        lines.push(step(outcome.step_line, &outcome.step));
+    }
+    lines.extend(why(outcome).map(ToOwned::to_owned));
+    for broken in &outcome.more {
+        lines.extend([step(broken.line, &broken.step), broken.why.clone()]);
+    }
+    lines.extend(outcome.launched.last().map(|last| format!("after: {}  (exit status {})", command(last), last.status)));
+    lines.push(next(&outcome.verdict, control).to_owned());
+    lines
+}
+
+/// The command as it may be typed into a shell, to try it by hand.
+pub(super) fn command(launched: &Launched) -> String {
+    launched.command.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// What to do next.
+fn next(verdict: &Verdict, control: bool) -> &'static str {
+    match (verdict, control) {
+        (Verdict::Failed(_), false) => "next: try the command by hand; repair what answers like this, and deploy again",
+        (Verdict::Passed, true) => {
+            "next: give the twin the weakness that this attack looks for, or correct the attack: it would miss a real one"
+        }
+        (Verdict::Error(_), _) => "next: nothing is known until it can be carried out; try the command by hand where it was to run",
+        _ => "",
+    }
 }
 
 pub(super) fn summary(report: &Report) -> String {
@@ -115,8 +172,7 @@ fn status(outcome: &Outcome, control: bool) -> TestCaseStatus {
     let bad = |kind: NonSuccessKind, message: &str| {
         let mut status = TestCaseStatus::non_success(kind);
         status.set_message(message.lines().next().unwrap_or_default());
-        let more: String = outcome.more.iter().map(|broken| format!("{}\n{}\n", broken.step, broken.why)).collect();
-        status.set_description(format!("{}\n{message}\n{more}{}", outcome.step, place(outcome)));
+        status.set_description(told(outcome, control).join("\n"));
         status
     };
     match &outcome.verdict {
@@ -133,6 +189,18 @@ fn status(outcome: &Outcome, control: bool) -> TestCaseStatus {
     }
 }
 
+/// A command and what it printed.
+fn output(launched: &Launched) -> String {
+    format!(
+        "$ {}\n{}{}\n(exit status {}, {:.1} s)\n",
+        command(launched),
+        launched.stdout,
+        launched.stderr,
+        launched.status,
+        launched.seconds
+    )
+}
+
 fn junit(report: &Report) -> Result<String> {
     let mut out = quick_junit::Report::new(if report.control { "attacks (control)" } else { "attacks" });
     out.set_time(Duration::try_from_secs_f64(report.seconds).unwrap_or_default());
@@ -141,6 +209,9 @@ fn junit(report: &Report) -> Result<String> {
         let mut case = TestCase::new(outcome.scenario.as_str(), status(outcome, report.control));
         case.set_classname(outcome.feature.as_str());
         case.set_time(Duration::try_from_secs_f64(outcome.seconds).unwrap_or_default());
+        if !outcome.launched.is_empty() {
+            case.set_system_out(outcome.launched.iter().map(output).collect::<String>());
+        }
         match suites.iter_mut().find(|(name, _)| *name == outcome.feature) {
             Some((_, suite)) => suite.add_test_case(case),
             None => {
@@ -178,6 +249,7 @@ pub(super) mod tests {
             tags: vec!["slow".into()],
             verdict,
             step: step.into(),
+            step_line: if step.is_empty() { 0 } else { 17 },
             more: Vec::new(),
             seconds: 1.25,
             launched: vec![launched.clone()],
@@ -206,9 +278,14 @@ pub(super) mod tests {
         assert!(text[1].starts_with("  SUCCEEDED  injection: nothing is reflected"), "{text:#?}");
         assert_eq!(text[2].trim(), "app/security/a.attack:12");
         assert!(text.iter().any(|line| line.contains("nmap is not installed")), "{text:#?}");
+        for part in
+            ["a.attack:17: Then the output should not", "after: curl 'http://app/?q=<script>alert(1)</script>'  (exit status 0)", "next: "]
+        {
+            assert!(text.iter().any(|line| line.contains(part)), "{part}: {text:#?}");
+        }
         assert_eq!(summary(&report(false)), "1 attacks withstood, 1 succeeded, 1 could not be carried out, 1 skipped; 5 s");
         let text = all(true);
-        assert!(text[0].starts_with("  MISSED ") && text[2].starts_with("  found "), "{text:#?}");
+        assert!(text[0].starts_with("  MISSED ") && text.iter().any(|line| line.starts_with("  found ")), "{text:#?}");
     }
 
     #[test]
@@ -222,7 +299,12 @@ pub(super) mod tests {
         assert!(value["scenarios"][1]["why"].as_str().unwrap().contains("must not contain"));
         assert_eq!(value["scenarios"][0]["verdict"], "passed");
         let junit = text(1);
+        assert!(junit.contains("<system-out>$ curl") && junit.contains("(exit status 0, 0.2 s)"), "{junit}");
         assert!(junit.contains("tests=\"4\"") && junit.contains("failures=\"1\"") && junit.contains("errors=\"1\""), "{junit}");
+        let names: Vec<_> = std::fs::read_dir(folder.path().join("deep")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names.len(), 3, "{names:?}");
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        assert!(try_attacks(&folder.path().join("file/attack")).unwrap_err().to_string().contains("cannot make the folder"));
         let junit = super::junit(&report(true)).unwrap();
         assert!(junit.contains("proves nothing") && !junit.contains("must not contain"), "{junit}");
     }

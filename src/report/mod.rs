@@ -36,7 +36,7 @@ use std::time::Duration;
 use crate::base::Redactor;
 use crate::engine::Event;
 
-pub use attack::{print_attack, print_attacks, write_attacks};
+pub use attack::{print_attack, print_attacks, try_attacks, write_attacks};
 pub use html::{html_beside, html_report, write_html};
 pub use json::schema as event_schema;
 pub use log::runs_folder;

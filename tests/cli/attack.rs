@@ -96,6 +96,9 @@ fn it_is_told_line_by_line_and_written_as_documents() {
         "  SUCCEEDED  f: two  (",
         "a.attack:16",
         "has: secure weak http://x",
+        "a.attack:21: Then the output should not contain \"weak\"",
+        "after: curl http://x  (exit status 0)",
+        "next: try the command by hand",
         "1 attacks withstood, 1 succeeded, 0 could",
     ] {
         assert!(out.contains(line), "{line}: {out}");
@@ -115,11 +118,54 @@ fn tags_narrow_and_nothing_is_no_success() {
     let folder = Folder::new(ATTACK, "secure weak", 0);
     assert_eq!(folder.attack(&["a.attack", "--tags", "not @slow"]).0, 0);
     let (exit, _, err) = folder.attack(&["a.attack", "--tags", "@web"]);
-    assert!(exit == 64 && err.contains("nothing was attacked"), "{err}");
+    assert!(exit == 64 && err.contains("nothing was attacked; the files' tags: @slow"), "{err}");
+    // Refused before anything is run or written: a report about nothing would look like a success.
+    let (exit, out, _) = folder.attack(&["a.attack", "--tags", "@web", "--output", "none", "--format", "junit"]);
+    assert_eq!((exit, out.as_str(), folder.path("none.html").exists()), (64, "", false));
+    let (exit, _, err) = folder.attack(&["a.attack", "--tags", "not @slwo and not @slow"]);
+    assert!(exit == 0 && err.contains("no scenario of these files has the tag @slwo"), "{err}");
     assert!(folder.attack(&["a.attack", "--tags", "slow or"]).2.contains("no expression of tags"));
     let (exit, out, _) = folder.attack(&["a.attack", "--list"]);
     assert_eq!((exit, out.lines().count()), (0, 2));
     assert!(out.contains("a.attack:16: f: two @slow"), "{out}");
+    let (exit, out, _) = folder.attack(&["a.attack", "--list", "--tags", "not @slow"]);
+    assert!(exit == 0 && out.lines().count() == 1 && out.contains("f: one"), "{out}");
+}
+
+#[test]
+fn folders_stand_for_their_files_and_steps_are_named() {
+    let folder = Folder::new(ATTACK, "secure", 0);
+    std::fs::create_dir(folder.path("more")).unwrap();
+    std::fs::write(folder.path("more/b.attack"), ATTACK).unwrap();
+    std::fs::write(folder.path("more/b.txt"), "").unwrap();
+    let (exit, out, err) = folder.attack(&["--list", "a.attack", ".", "more", "./a.attack"]);
+    assert_eq!((exit, out.lines().count()), (0, 4), "{out}{err}");
+    let (exit, _, err) = folder.attack(&["bin"]);
+    assert!(exit == 64 && err.contains("no .attack file in the folder bin"), "{err}");
+    let (exit, out, _) = folder.attack(&["--steps"]);
+    assert!(exit == 0 && out.lines().any(|line| line == "the exit status should be 0"), "{out}");
+    assert_eq!(folder.attack(&[]).0, 64);
+    assert_eq!(folder.attack(&["a.attack", "--parallel", "1000"]).0, 64);
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_told_before_the_attacks() {
+    let folder = Folder::new(ATTACK, "secure", 0);
+    let (exit, out, err) = folder.attack(&["a.attack", "--output", "a.attack/report"]);
+    assert!(exit == 1 && !out.contains("withstood") && err.contains("cannot make the folder a.attack"), "{out}{err}");
+}
+
+/// What a tool of the PATH gets of the environment.
+#[test]
+fn tools_do_not_get_the_environment() {
+    let attack = ATTACK.replace("should contain \"secure\"", "should match /^http_proxy=;secret=;path=.+/");
+    let folder = Folder::new(&attack, "http_proxy='\"$http_proxy\"';secret='\"$SECRET_KEY\"';path='\"$PATH\"'", 0);
+    let mut command = poclab(&["a.attack"]);
+    let path = format!("{}:/usr/bin:/bin", folder.path("bin").display());
+    std::fs::write(folder.path("tools.yml"), "{}").unwrap();
+    command.env("PATH", path).env("TARGET", "http://x").env("SECRET_KEY", "hunter22").env("http_proxy", "http://proxy:1");
+    let (exit, out, err) = told(&command.env("POCLAB_ATTACK_TOOLS", "tools.yml").current_dir(folder.0.path()).output().unwrap());
+    assert_eq!(exit, 0, "{out}{err}");
 }
 
 #[test]

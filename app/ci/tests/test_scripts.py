@@ -301,3 +301,14 @@ def test_clean_never_fails_and_keeps_the_newest_images(tree: Tree) -> None:
     assert "cannot remove the container c1" in told.stdout
     removed = [call for call in tree.called() if call.startswith("docker image rm")]
     assert removed == ["docker image rm student_list/simple_api:5", "docker image rm student_list/simple_api:6"]
+
+
+def test_clean_removes_what_old_attacks_have_left_and_no_others(tree: Tree) -> None:
+    ages = "echo old 2020-01-01T00:00:00.5Z; echo new 2999-01-01T00:00:00Z"
+    tree.program(
+        "docker",
+        f'case "$*" in "ps "*poclab.attack*|"network ls "*poclab.attack*) echo old; echo new ;; *"inspect "*) {ages} ;; esac',
+    )
+    assert tree.run("ci/clean").returncode == 0
+    removed = [call for call in tree.called() if " rm " in call and "image" not in call]
+    assert removed == ["docker rm --force --volumes old", "docker network rm old"]

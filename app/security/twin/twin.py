@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import ssl
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 #: What listens where. Nobody promised `debug`.
@@ -111,12 +114,37 @@ class Weak(BaseHTTPRequestHandler):
         """Quiet."""
 
 
+class Server(ThreadingHTTPServer):
+    """Speaks plain HTTP, and TLS as it was in 1999, on the same port."""
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """By its first byte, a connection is TLS or it is not."""
+        request.settimeout(30)
+        if request.recv(1, socket.MSG_PEEK) != b"\x16":
+            super().finish_request(request, client_address)
+            return
+        with old_tls().wrap_socket(request, server_side=True) as encrypted:
+            super().finish_request(encrypted, client_address)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Scanners hang up in the middle."""
+
+
+def old_tls() -> ssl.SSLContext:
+    """TLS 1.0 without a certificate: nobody knows whom he speaks to."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("aNULL:@SECLEVEL=0")
+    context.options &= ~(ssl.OP_NO_TLSv1 | ssl.OP_NO_TLSv1_1)
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1
+    return context
+
+
 def main() -> None:
     """Listens until it is ended."""
     address = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1"
     ports = [int(port) for port in sys.argv[2:]] or list(PARTS.values())
     servers = [
-        ThreadingHTTPServer((address, port), type(part, (Weak,), {"part": part})) for part, port in zip(PARTS, ports, strict=True)
+        Server((address, port), type(part, (Weak,), {"part": part})) for part, port in zip(PARTS, ports, strict=True)
     ]
     for server in servers[1:]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
