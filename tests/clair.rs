@@ -104,7 +104,7 @@ fn pushed_image(lab: &Project) -> String {
     lab.on(
         "deploy",
         &format!(
-            "set -e; work=$(mktemp -d); cd $work; mkdir -p etc var/lib/dpkg; printf 'ID=debian\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n' >etc/os-release
+            "set -e; work=$(mktemp -d); cd $work; mkdir -p etc var/lib/dpkg/info; printf 'ID=debian\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n' >etc/os-release
              printf 'Package: base-files\nStatus: install ok installed\nArchitecture: amd64\nVersion: 12.4+deb12u5\n\n' >var/lib/dpkg/status
              tar -cf - etc var | docker import - {image}:1 >&2
              DOCKER_CONFIG=$work/docker; export DOCKER_CONFIG
