@@ -39,7 +39,7 @@ fn proven(lab: &Project) {
     let (exit, events) = verify(lab);
     assert_eq!((exit, lines(&events, "failed"), lines(&events, "skipped")), (0, vec![], vec![]));
     let controls = of_kind(&events, "check_result").iter().filter(|event| event["control"] == true && event["status"] == "passed").count();
-    assert_eq!((lines(&events, "passed").len(), controls), (9, 6));
+    assert_eq!((lines(&events, "passed").len(), controls), (11, 8));
 }
 
 /// The gate as the pipeline calls it: its exit status, and what it said.
@@ -66,6 +66,10 @@ fn clair_says_no_when_it_must() {
     secrets_are_nowhere(&lab);
     stage("an empty database");
     an_empty_database_is_an_error(&lab);
+    stage("Debian's data is lost");
+    data_that_is_lost_is_seen_although_its_log_is_there(&lab);
+    stage("old data");
+    old_data_is_a_change(&lab);
     stage("rotated secrets");
     rotated_secrets_reach_all_who_need_them(&lab);
     stage("a lost database");
@@ -94,9 +98,32 @@ fn secrets_are_nowhere(lab: &Project) {
     assert_eq!(modes, "440 root:clair\n440 root:clair\n");
 }
 
+/// An image of Debian with one package, pushed for the test: its name by digest.
+fn pushed_image(lab: &Project) -> String {
+    let image = "registry.lab.example:5000/poclab/scan-test";
+    lab.on(
+        "deploy",
+        &format!(
+            "set -e; work=$(mktemp -d); cd $work; mkdir -p etc var/lib/dpkg/info; printf 'ID=debian\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n' >etc/os-release
+             printf 'Package: base-files\nStatus: install ok installed\nArchitecture: amd64\nVersion: 12.4+deb12u5\n\n' >var/lib/dpkg/status
+             tar -cf - etc var | docker import - {image}:1 >&2
+             DOCKER_CONFIG=$work/docker; export DOCKER_CONFIG
+             docker login -u push --password-stdin registry.lab.example:5000 </srv/jenkins/secrets/registry_push >&2
+             docker push -q {image}:1 >&2
+             docker image inspect --format '{{{{index .RepoDigests 0}}}}' {image}:1; rm -rf $work"
+        ),
+    )
+    .trim()
+    .to_owned()
+}
+
 /// Up is not enough: Clair answers, is ready, and would call every image clean.
 fn an_empty_database_is_an_error(lab: &Project) {
     assert_eq!(gate(lab, "--feeds").0, 0);
+    let image = pushed_image(lab);
+    let scan = format!("--policy /dev/null {image}");
+    let (exit, said) = gate(lab, &scan);
+    assert_eq!(exit, 0, "{said}");
     lab.on(
         "deploy",
         &format!(
@@ -106,12 +133,51 @@ fn an_empty_database_is_an_error(lab: &Project) {
     lab.on("deploy", "curl -fsS http://127.0.0.1:6061/readyz >/dev/null");
     let (exit, said) = gate(lab, "--feeds");
     assert!(exit == 4 && said.contains("database of vulnerabilities is empty"), "{exit}: {said}");
+    let (exit, said) = gate(lab, &scan);
+    assert!(exit == 4 && said.contains("could not look at"), "{exit}: {said}");
     let (exit, events) = verify(lab);
     let failed = lines(&events, "failed");
     assert!(exit == 3 && failed.len() == 1 && failed[0].contains("no updater has loaded anything"), "{exit}: {failed:#?}");
-    assert_eq!(lines(&events, "skipped").len(), 3, "nothing is proven by an empty database");
+    assert_eq!(lines(&events, "skipped").len(), 4, "nothing is proven by an empty database");
     let (exit, events) = run(lab, "plan");
-    assert_eq!((exit, changes(&events)), (2, set(&["deploy: command Clair has loaded all that it must know"])));
+    assert_eq!((exit, changes(&events)), (2, loads(&["debian/updater", "osv/pypi", "clair.cvss"])));
+    assert_eq!(run(lab, "bootstrap").0, 0);
+    proven(lab);
+    assert_eq!(gate(lab, &scan).0, 0);
+}
+
+/// What a plan says of updaters whose data is not there, or too old.
+fn loads(updaters: &[&str]) -> BTreeSet<String> {
+    updaters.iter().map(|name| format!("deploy: command Clair knows what {name} knows, as of the last 36500 days")).collect()
+}
+
+/// Nobody but the rows themselves knows: the log of updates is whole, and there is other data.
+fn data_that_is_lost_is_seen_although_its_log_is_there(lab: &Project) {
+    for (lose, updater) in
+        [("DELETE FROM vuln WHERE updater = '\\''debian/updater'\\''", "debian/updater"), ("TRUNCATE uo_enrich, enrichment", "clair.cvss")]
+    {
+        lab.on("deploy", &format!("{SQL} '{lose}'"));
+        assert_eq!(gate(lab, "--feeds").0, 0, "the log says that it was loaded");
+        let (exit, events) = verify(lab);
+        let failed = lines(&events, "failed");
+        assert!(exit == 3 && failed.len() == 1 && failed[0].contains("not refused for openssl"), "{updater}: {exit}: {failed:#?}");
+        let (exit, events) = run(lab, "plan");
+        assert_eq!((exit, changes(&events)), (2, loads(&[updater])));
+        assert_eq!(run(lab, "bootstrap").0, 0);
+        proven(lab);
+        assert_eq!(run(lab, "plan").0, 0);
+    }
+}
+
+/// Every scan would end with 4: that is no lab in sync. From a file nothing newer can come, and the role says so.
+fn old_data_is_a_change(lab: &Project) {
+    let inventory = lab.edit_inventory("vars:\n", "vars:\n  clair_max_age_days: 1\n");
+    let (exit, events) = lab.events(&[&["bootstrap"], &ONLY[..], &["--check", "clair"]].concat());
+    let failed = of_kind(&events, "role_failed");
+    assert_eq!((exit, failed.len()), (1, 1), "{failed:#?}");
+    let said = failed[0].to_string();
+    assert!(said.contains("too old to judge by: debian/updater (") && said.contains("name it in clair_feed"), "{said}");
+    std::fs::write(lab.inventory(), inventory).unwrap();
     assert_eq!(run(lab, "bootstrap").0, 0);
     proven(lab);
 }

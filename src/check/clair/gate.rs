@@ -27,10 +27,12 @@ struct Probe {
 }
 
 const CLEAN: Probe = Probe { name: "clean", packages: &[("base-files", "12.4+deb12u5")], pyyaml: "6.0.2" };
-/// PyYAML 5.3: CVE-2020-14343, critical, fixed in 5.4. OpenSSL as Debian 12 first had it: CVE-2023-5363 and more.
+/// PyYAML 5.3: CVE-2020-14343, critical, fixed in 5.4. OpenSSL as Debian 12 first had it: CVE-2023-5363 and more, most of which Debian does
+/// not rate, so that only a CVSS score says that they are high.
 const BAD: Probe = Probe { name: "bad", packages: &[("base-files", "12.4+deb12u5"), ("openssl", "3.0.9-1")], pyyaml: "5.3" };
-/// What of the bad image must be refused.
-const WANTED: &str = "pyyaml";
+/// What of the bad image must be refused: by the data of osv/pypi, and of debian/updater and clair.cvss.
+const LANGUAGE: &str = "pyyaml";
+const DISTRIBUTION: &str = "openssl";
 
 impl Probe {
     /// POSIX sh that makes it: `$work/NAME` becomes `image`.
@@ -94,8 +96,12 @@ policy='severities: [critical, high]'",
         let gate = gate(spec, &format!("--format json --config {} --policy /dev/stdin \"$(digest {image})\"", quote(&spec.config)));
         format!("printf '%s\\n' \"$policy\" | {gate}")
     };
-    let missing =
-        format!("sed 's/^updaters:.*/updaters: [{NOBODY}]/' {} | {}", quote(&spec.config), gate(spec, "--feeds --config /dev/stdin"));
+    // The policy is the default one: the configuration is on stdin.
+    let missing = format!(
+        "sed 's/^updaters:.*/updaters: [{NOBODY}]/' {} | {}",
+        quote(&spec.config),
+        gate(spec, &format!("--format json --config /dev/stdin --policy /dev/null \"$(digest {clean})\""))
+    );
     Framed::new()
         .prelude(&prelude)
         .step("clean-image", &CLEAN.make(&clean), false)
@@ -126,28 +132,58 @@ fn clean(frames: &Frames) -> Result<String, String> {
     }
 }
 
-fn bad(frames: &Frames) -> Result<String, String> {
+/// The bad image is refused for what the ecosystem's data says.
+fn language(frames: &Frames) -> Result<String, String> {
     let (status, document) = told(frames, "bad")?;
-    let findings = document["findings"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let refused: Vec<String> = findings
-        .iter()
-        .filter(|finding| finding["policy"] == "refused")
-        .map(|finding| format!("{} in {}", finding["vulnerability"].as_str().unwrap_or("?"), finding["package"].as_str().unwrap_or("?")))
-        .collect();
-    let named = refused.iter().any(|text| text.ends_with(&format!(" in {WANTED}")));
-    match (status, named) {
+    let refused = found(&document, "refused");
+    match (status, names(&refused, LANGUAGE)) {
         (3, true) => Ok(format!("exit 3: {}", refused.join(", "))),
-        (3, false) => Err(format!("it is refused, but not for {WANTED}: {}", refused.join(", "))),
+        (3, false) => Err(format!("it is refused, but not for {LANGUAGE}: {}", refused.join(", "))),
         (status, _) => Err(format!("the gate ended with {status}, must be 3: {}", reasons(&document))),
     }
 }
 
+/// It is refused for what Debian's data says, too. Without CVSS scores nobody may have rated that: then it must be found.
+fn distribution(frames: &Frames, rated: bool) -> Result<String, String> {
+    let (status, document) = told(frames, "bad")?;
+    let refused = found(&document, "refused");
+    match (status, names(&refused, DISTRIBUTION)) {
+        (3, true) => Ok(format!("exit 3: {}", refused.join(", "))),
+        (0 | 3, false) if !rated && names(&found(&document, ""), DISTRIBUTION) => {
+            Ok(format!("{DISTRIBUTION} is found; without clair.cvss among clair_updaters nobody rates it"))
+        }
+        (0 | 3, false) => Err(format!(
+            "it is not refused for {DISTRIBUTION}: Debian's data{} is not there; refused: {}",
+            if rated { " or its CVSS scores" } else { "" },
+            if refused.is_empty() { "nothing".into() } else { refused.join(", ") }
+        )),
+        (status, _) => Err(format!("the gate ended with {status}, must be 3: {}", reasons(&document))),
+    }
+}
+
+/// What the gate found and the policy calls this; all of it for an empty word. `CVE-2023-5363 in openssl (CVSS 7.5)`
+fn found(document: &Value, policy: &str) -> Vec<String> {
+    let findings = document["findings"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let told = |finding: &Value| {
+        let word = |key: &str| finding[key].as_str().unwrap_or("?").to_owned();
+        let score = finding["score"].as_f64().map_or_else(String::new, |score| format!(" (CVSS {score})"));
+        format!("{} in {}{score}", word("vulnerability"), word("package"))
+    };
+    findings.iter().filter(|finding| policy.is_empty() || finding["policy"] == policy).map(told).collect()
+}
+
+/// Whether any of these is in a package.
+fn names(found: &[String], package: &str) -> bool {
+    found.iter().any(|text| text.split(" in ").nth(1).and_then(|rest| rest.split(' ').next()) == Some(package))
+}
+
+/// An image is scanned with what Clair does not have: the gate could not look, whatever is in it.
 fn missing(frames: &Frames) -> Result<String, String> {
-    let frame = frames.get("missing")?;
-    let text = frame.text();
-    match (frame.status, text.contains(&format!("nothing of {NOBODY} yet"))) {
-        (4, true) => Ok("exit 4".into()),
-        (status, _) => Err(format!("the gate ended with {status}, must be 4: {}", last_line(&text))),
+    let (status, document) = told(frames, "missing")?;
+    let why = reasons(&document);
+    match (status, document["verdict"] == "could not look" && why.contains(&format!("nothing of {NOBODY} yet"))) {
+        (4, true) => Ok("exit 4, could not look".into()),
+        (status, _) => Err(format!("the gate ended with {status}, must be 4 because of {NOBODY}: {why}")),
     }
 }
 
@@ -158,20 +194,31 @@ fn reasons(document: &Value) -> String {
     }
 }
 
-/// The three proofs. Without data there is nothing to prove the first two by.
+/// Whether an updater is among those that must have loaded something.
+fn wants(spec: &Spec, updater: &str) -> bool {
+    spec.updaters.iter().any(|name| name.strip_suffix('*').map_or(name == updater, |start| updater.starts_with(start)))
+}
+
+/// The proofs. Without data there is nothing to prove them by, and what is not wanted need not be known.
 pub(super) fn outcomes(spec: &Spec, reach: &dyn Reach, judges: bool) -> Vec<Outcome> {
     let titles = [
         "an image with nothing bad in it passes the gate",
         "an image with a known vulnerability is refused",
+        "so is one with a known vulnerability of Debian's",
         "without its data Clair's word counts for nothing",
     ];
+    let skipped = |why: &str| Verdict::Skipped(why.to_owned());
     if !judges {
-        let skipped = || Verdict::Skipped("Clair does not know what it must".into());
-        return vec![Outcome::new(titles[0], skipped()), Outcome::control(titles[1], skipped()), Outcome::control(titles[2], skipped())];
+        let [clean, controls @ ..] = titles;
+        let why = "Clair does not know what it must";
+        return std::iter::once(Outcome::new(clean, skipped(why)))
+            .chain(controls.map(|title| Outcome::control(title, skipped(why))))
+            .collect();
     }
+    let tag = nonce();
     let stdin = vec![Payload::Bytes(spec.registry.password.expose().as_bytes().to_vec())];
-    let frames = script(spec, &nonce()).run(reach, &spec.host, stdin, DEADLINE);
-    let judge = |look: fn(&Frames) -> Result<String, String>| {
+    let frames = script(spec, &tag).run(reach, &spec.host, stdin, DEADLINE);
+    let judge = |look: &dyn Fn(&Frames) -> Result<String, String>| {
         verdict(frames.as_ref().map_err(String::clone).and_then(|frames| {
             for step in ["clean-image", "bad-image", "login", "push", "digests"] {
                 frames.good(step).map_err(|why| format!("the images cannot be made and pushed: {why}"))?;
@@ -179,21 +226,30 @@ pub(super) fn outcomes(spec: &Spec, reach: &dyn Reach, judges: bool) -> Vec<Outc
             look(frames)
         }))
     };
-    let out =
-        vec![Outcome::new(titles[0], judge(clean)), Outcome::control(titles[1], judge(bad)), Outcome::control(titles[2], judge(missing))];
-    if let Ok(digests) = frames.and_then(|frames| frames.good("digests")) {
-        remove(spec, reach, &digests);
-    }
+    let if_wanted = |updater: &str, look: &dyn Fn(&Frames) -> Result<String, String>| match wants(spec, updater) {
+        true => judge(look),
+        false => skipped(&format!("{updater} is not among clair_updaters")),
+    };
+    let rated = wants(spec, "clair.cvss");
+    let out = vec![
+        Outcome::new(titles[0], judge(&clean)),
+        Outcome::control(titles[1], if_wanted("osv/pypi", &language)),
+        Outcome::control(titles[2], if_wanted("debian/updater", &|frames| distribution(frames, rated))),
+        Outcome::control(titles[3], judge(&missing)),
+    ];
+    remove(spec, reach, &tag);
     out
 }
 
-/// Takes the images out of the registry again. What is left of one that cannot be removed is small, and the next check has its own.
-fn remove(spec: &Spec, reach: &dyn Reach, digests: &str) {
+/// Takes what was pushed out of the registry again, however far the script came. What cannot be removed is small, and the next check has
+/// its own.
+fn remove(spec: &Spec, reach: &dyn Reach, tag: &str) {
     let Ok(api) = Api::new(&spec.registry, reach) else { return };
-    for digest in
-        digests.lines().filter_map(|line| line.trim().rsplit_once('@')).map(|(_, digest)| digest).filter(|digest| is_digest(digest))
-    {
-        let request = api.request(Method::DELETE, &format!("/v2/{REPOSITORY}/manifests/{digest}"));
-        let _ = api.send(request.basic_auth(&spec.registry.user, Some(spec.registry.password.expose())));
+    for probe in [CLEAN, BAD] {
+        let Ok(Some(digest)) = api.digest(REPOSITORY, &format!("{tag}-{}", probe.name)) else { continue };
+        if is_digest(&digest) {
+            let request = api.request(Method::DELETE, &format!("/v2/{REPOSITORY}/manifests/{digest}"));
+            let _ = api.send(request.basic_auth(&spec.registry.user, Some(spec.registry.password.expose())));
+        }
     }
 }

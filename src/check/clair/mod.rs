@@ -1,6 +1,7 @@
 //! Clair knows what it must, answers nobody but the pipeline, and the gate that asks it says no when it must.
 
 mod gate;
+mod listeners;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -18,9 +19,10 @@ use crate::scan::{Feeds, OPERATIONS, State, bearer};
 
 /// Clair is ready, everything that it must know is loaded and fresh, and the gate, run as the pipeline runs it, lets a clean image pass.
 ///
-/// Controls: requests without a key and with a wrong one are refused, the database lets nobody in without its password, nothing of it is
-/// reachable from outside; an image with a known vulnerability is refused, and without its data Clair's word counts for nothing. The two
-/// images are made for the check and removed again.
+/// Controls: requests without a key and with a wrong one are refused, the database lets nobody in without its password, all of it listens
+/// on loopback only and nothing of it is reachable from outside; an image is refused for a package of PyPI with a known vulnerability, and
+/// for one of Debian's (rated by its CVSS score; skipped where that data is not wanted); without its data Clair's word about an image
+/// counts for nothing. The two images are made for the check and removed again.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
@@ -44,7 +46,7 @@ pub struct Spec {
     pub key: Secret,
     /// As whom they are signed.
     pub issuer: String,
-    /// Updaters that must have loaded something; `*` at the end stands for anything.
+    /// Updaters and enrichers that must have loaded something; `*` at the end stands for anything.
     pub updaters: Vec<String>,
     /// How old that may be, in days.
     pub max_age_days: u32,
@@ -71,6 +73,8 @@ fn config() -> String {
 }
 
 const DEADLINE: Duration = Duration::from_secs(90);
+/// After [`OPERATIONS`]: those of enrichers, such as clair.cvss, which are left out otherwise.
+const ENRICHMENTS: &str = "&kind=enrichment";
 /// What to do next.
 const NEXT: &str = "see `docker logs clair` on its host and run `poclab bootstrap`";
 
@@ -107,7 +111,9 @@ fn questions(spec: &Spec, token: &str, wrong: &str) -> Framed {
         .ask("nobody", &curl(&operations, ""))
         .ask("wrong", &curl(&operations, &format!("-H {} ", quote(&format!("Authorization: {wrong}")))))
         .ask("database", &psql)
+        .ask("listening", listeners::SCRIPT)
         .step("known", &format!("head -c {} | {}", header.len(), curl(&operations, "-K - ")), true)
+        .step("enriched", &format!("head -c {} | {}", header.len(), curl(&format!("{operations}{ENRICHMENTS}"), "-K - ")), true)
 }
 
 /// A line of curl's configuration.
@@ -136,11 +142,14 @@ fn must(status: u16, frames: &Frames, id: &str) -> Result<String, String> {
 
 /// What Clair has loaded is what it must know.
 fn knows(spec: &Spec, frames: &Frames) -> Result<String, String> {
-    let (status, body) = answer(frames, "known")?;
-    if status != 200 {
-        return Err(format!("it answers {status} to the lab's key, must be 200"));
+    let mut feeds = Feeds::default();
+    for id in ["known", "enriched"] {
+        let (status, body) = answer(frames, id)?;
+        if status != 200 {
+            return Err(format!("it answers {status} to the lab's key, must be 200"));
+        }
+        feeds.0.extend(Feeds::read(body.as_bytes(), OffsetDateTime::now_utc())?.0);
     }
-    let feeds = Feeds::read(body.as_bytes(), OffsetDateTime::now_utc())?;
     match feeds.state(&spec.updaters, spec.max_age_days) {
         State::Loaded => Ok(feeds
             .0
@@ -168,10 +177,32 @@ fn port(url: &str) -> Result<u16, String> {
     port.ok_or_else(|| format!("`{url}` names no port"))
 }
 
+/// Where Clair and its database listen.
+fn ports(spec: &Spec) -> Result<[u16; 3], String> {
+    Ok([port(&spec.api)?, port(&spec.health)?, spec.database_port])
+}
+
+/// Each of the ports is there, on loopback and nowhere else. A firewall hides what a probe from outside would look for.
+fn loopback_only(spec: &Spec, frames: &Frames) -> Result<String, String> {
+    let listeners = listeners::read(&frames.good("listening")?)?;
+    let mut seen = Vec::new();
+    for port in ports(spec)? {
+        let at: Vec<_> = listeners.iter().filter(|listener| listener.port() == port).collect();
+        if let Some(open) = at.iter().find(|listener| !listener.ip().is_loopback()) {
+            return Err(format!("something listens at {open}, must be on loopback only"));
+        }
+        seen.extend(at.first().map(ToString::to_string));
+        if at.is_empty() {
+            return Err(format!("nothing listens at port {port}"));
+        }
+    }
+    Ok(seen.join(", "))
+}
+
 /// Nothing of it answers at the host's address in the lab.
 fn closed(spec: &Spec, reach: &dyn Reach) -> Result<String, String> {
     let mut seen = Vec::new();
-    for port in [port(&spec.api)?, port(&spec.health)?, spec.database_port] {
+    for port in ports(spec)? {
         match reach.tcp(SocketAddr::from((spec.address, port)), Duration::from_secs(3))? {
             Tcp::Open => return Err(format!("{}:{port} can be reached from the control machine", spec.address)),
             Tcp::Refused | Tcp::Rejected | Tcp::Dropped => seen.push(port.to_string()),
@@ -197,7 +228,7 @@ impl CheckKind for Spec {
         let now = OffsetDateTime::now_utc().unix_timestamp();
         let token = bearer(&key, &self.issuer, now);
         let wrong = bearer(nonce().as_bytes(), &self.issuer, now);
-        let stdin = vec![Payload::Bytes(header(&token).into_bytes())];
+        let stdin = vec![Payload::Bytes(header(&token).repeat(2).into_bytes())];
         let frames = match questions(self, &token, &wrong).run(reach, &self.host, stdin, DEADLINE) {
             Ok(frames) => frames,
             Err(why) => return vec![Outcome::new(ready, blind(&self.host, &why))],
@@ -207,6 +238,7 @@ impl CheckKind for Spec {
             Outcome::control("a request without a key is refused", verdict(must(401, &frames, "nobody"))),
             Outcome::control("a request with a wrong key is refused", verdict(must(401, &frames, "wrong"))),
             Outcome::control("its database lets nobody in without a password", verdict(database_is_locked(&frames))),
+            Outcome::control("both listen on loopback only", verdict(loopback_only(self, &frames))),
             Outcome::control("neither can be reached from outside", verdict(closed(self, reach))),
         ];
         let knows = knows(self, &frames);

@@ -74,7 +74,7 @@ pub fn sick(spec: &Spec, key: &Secret, sha: &str, reach: &dyn Reach) -> Result<S
     let registry = spec.registry.url.split_once("://").map_or(spec.registry.url.as_str(), |(_, name)| name);
     let mut images = Vec::new();
     for repository in spec.images.values() {
-        images.push(format!("{registry}/{repository}@{}", proof::digest(spec, reach, repository, sha)?));
+        images.push(format!("{registry}/{repository}@{}", proof::pushed(spec, reach, repository, sha)?));
     }
     let [sick, others @ ..] = images.as_slice() else { return Err("the check names no images".into()) };
     let parts = Parts { registry, sick, others: others.to_vec() };

@@ -29,6 +29,9 @@ pub struct Site {
     pub password: Secret,
 }
 
+/// What Docker 20.10 to 26 push.
+const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json";
+
 /// An answer: its status and its text.
 pub type Answer = (u16, String);
 
@@ -69,6 +72,26 @@ impl<'a> Api<'a> {
         let answer = request.send().map_err(told)?;
         let status = answer.status().as_u16();
         Ok((status, answer.text().map_err(told)?))
+    }
+
+    /// The digest that a registry has for a repository's tag. `None`: it says that it has no such image (404). Anything else that keeps it
+    /// from saying so (a login that is refused, an error of its own, no connection) is an error: it may have the image.
+    pub fn digest(&self, repository: &str, tag: &str) -> Result<Option<String>, String> {
+        let blind =
+            |why: String| format!("cannot see whether the registry has {repository}:{tag}: {why}; see that it answers (`poclab status`)");
+        let request = self
+            .request(Method::HEAD, &format!("/v2/{repository}/manifests/{tag}"))
+            .basic_auth(&self.site.user, Some(self.site.password.expose()))
+            .header("Accept", MANIFEST);
+        let answer = request.send().map_err(|e| blind(chain(&e)))?;
+        match answer.status().as_u16() {
+            200 => {
+                let digest = answer.headers().get("Docker-Content-Digest").and_then(|digest| digest.to_str().ok());
+                digest.map(|digest| Some(digest.to_owned())).ok_or_else(|| blind("it answers 200 and names no digest".into()))
+            }
+            404 => Ok(None),
+            status => Err(blind(format!("it answers {status}"))),
+        }
     }
 
     /// GET of a JSON document with the site's login. `None`: 404.

@@ -1,6 +1,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use super::jenkins::{Build, Stage};
+use super::push::{self, Commit, Target};
 use super::*;
 use crate::check::testing::{self, Scripted};
 
