@@ -15,7 +15,7 @@ use super::run::{Framed, Frames, blind, last_line};
 use super::{CheckKind, Outcome, Reach, Tcp, Verdict, shapes};
 use crate::base::frame::nonce;
 use crate::base::{Payload, Secret, quote};
-use crate::scan::{Feeds, OPERATIONS, State, bearer};
+use crate::scan::{ENRICHMENTS, Feeds, OPERATIONS, State, bearer};
 
 /// Clair is ready, everything that it must know is loaded and fresh, and the gate, run as the pipeline runs it, lets a clean image pass.
 ///
@@ -73,8 +73,6 @@ fn config() -> String {
 }
 
 const DEADLINE: Duration = Duration::from_secs(90);
-/// After [`OPERATIONS`]: those of enrichers, such as clair.cvss, which are left out otherwise.
-const ENRICHMENTS: &str = "&kind=enrichment";
 /// What to do next.
 const NEXT: &str = "see `docker logs clair` on its host and run `poclab bootstrap`";
 
@@ -113,7 +111,7 @@ fn questions(spec: &Spec, token: &str, wrong: &str) -> Framed {
         .ask("database", &psql)
         .ask("listening", listeners::SCRIPT)
         .step("known", &format!("head -c {} | {}", header.len(), curl(&operations, "-K - ")), true)
-        .step("enriched", &format!("head -c {} | {}", header.len(), curl(&format!("{operations}{ENRICHMENTS}"), "-K - ")), true)
+        .step("enriched", &format!("head -c {} | {}", header.len(), curl(&format!("{}{ENRICHMENTS}", spec.api), "-K - ")), true)
 }
 
 /// A line of curl's configuration.
@@ -142,14 +140,12 @@ fn must(status: u16, frames: &Frames, id: &str) -> Result<String, String> {
 
 /// What Clair has loaded is what it must know.
 fn knows(spec: &Spec, frames: &Frames) -> Result<String, String> {
-    let mut feeds = Feeds::default();
-    for id in ["known", "enriched"] {
-        let (status, body) = answer(frames, id)?;
-        if status != 200 {
-            return Err(format!("it answers {status} to the lab's key, must be 200"));
-        }
-        feeds.0.extend(Feeds::read(body.as_bytes(), OffsetDateTime::now_utc())?.0);
-    }
+    let told = |id: &str| match answer(frames, id)? {
+        (200, body) => Ok(body),
+        (status, _) => Err(format!("it answers {status} to the lab's key, must be 200")),
+    };
+    let now = OffsetDateTime::now_utc();
+    let feeds = Feeds::read(told("known")?.as_bytes(), now)?.with_enrichments(told("enriched")?.as_bytes(), now)?;
     match feeds.state(&spec.updaters, spec.max_age_days) {
         State::Loaded => Ok(feeds
             .0
