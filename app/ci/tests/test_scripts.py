@@ -195,7 +195,8 @@ def test_could_not_look_is_worse_than_refused(tree: Tree, api: int, website: int
 
 def test_files_of_an_earlier_scan_do_not_stand_for_this_one(tree: Tree) -> None:
     scannable(tree)
-    old = [tree.app / f"build/{part}.{kind}" for part in ["simple_api", "website"] for kind in ["passed", "scan.json", "scan.sarif", "scan.html"]]
+    kinds = ["passed", "scan.json", "scan.sarif", "scan.html"]
+    old = [tree.app / f"build/{part}.{kind}" for part in ["simple_api", "website"] for kind in kinds]
     for file in old:
         file.write_text("old")
     tree.program("docker", "exit 1")

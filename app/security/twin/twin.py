@@ -143,9 +143,7 @@ def main() -> None:
     """Listens until it is ended."""
     address = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1"
     ports = [int(port) for port in sys.argv[2:]] or list(PARTS.values())
-    servers = [
-        Server((address, port), type(part, (Weak,), {"part": part})) for part, port in zip(PARTS, ports, strict=True)
-    ]
+    servers = [Server((address, port), type(part, (Weak,), {"part": part})) for part, port in zip(PARTS, ports, strict=True)]
     for server in servers[1:]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"{Path(__file__).name}: weak on purpose, on {address}", flush=True)
