@@ -194,7 +194,8 @@ fn it_is_set_up(vm: &Vm) -> Vec<String> {
 fn what_poclab_wrote_has_its_label(vm: &Vm, paths: &[String], before: &BTreeSet<String>) {
     let quoted: Vec<String> = paths.iter().map(|path| poclab::base::quote(path)).collect();
     let script = format!("for p in {}; do [ ! -e \"$p\" ] || matchpathcon -V \"$p\" || :; done", quoted.join(" "));
-    let (right, wrong): (Vec<String>, Vec<String>) = vm.on(&script).lines().map(str::to_owned).partition(|line| line.ends_with("verified."));
+    let (right, wrong): (Vec<String>, Vec<String>) =
+        vm.on(&script).lines().map(str::to_owned).partition(|line| line.ends_with("verified."));
     assert!(right.len() > 20 && wrong.is_empty(), "right: {}, wrong labels: {wrong:#?}", right.len());
     let new: Vec<String> = vm.mislabelled().difference(before).cloned().collect();
     assert!(new.is_empty(), "wrong labels since the bootstrap: {new:#?}");

@@ -210,7 +210,11 @@ fn a_hanging_connection(lab: &Project) {
     run.signal(rustix::process::Signal::STOP);
     let sshd = lab.on("gitlab", "sed -n 's/^sshd=\\([0-9]*\\) .*/\\1/p' /var/lib/poclab/holder");
     let sshd = sshd.trim();
-    let port = lab.on("gitlab", "ss -Htn state established sport = :22 | sed -n 's/.*10.92.0.1:\\([0-9]*\\).*/\\1/p' | head -n 1");
+    let port = lab.on(
+        "gitlab",
+        &format!("ss -Htnp state established sport = :22 | grep 'pid={sshd},' | sed -n 's/.*10.92.0.1:\\([0-9]*\\).*/\\1/p' | head -n 1"),
+    );
+    assert!(!port.trim().is_empty(), "the holder's connection is known");
     let rule = format!("INPUT -s 10.92.0.1 -p tcp --sport {} -j DROP", port.trim());
     lab.on("gitlab", &format!("iptables -I {rule}"));
     run.kill();

@@ -108,8 +108,12 @@ impl Kind for Spec {
             Some(_) => format!("if [ ! -d {path} ] || [ -L {path} ]; then rm -f -- {path}; fi\n"),
             None => String::new(),
         };
-        let label = format!("if [ -e /sys/fs/selinux/enforce ] && command -v restorecon >/dev/null; then restorecon {path}; fi\n");
-        let script = format!("set -e\n{clear}mkdir -p -- {path}\n{meta}{label}");
+        // The folders above it that mkdir makes get the label of their parent, too: whatever is new is labelled.
+        let script = format!(
+            "set -e\n{clear}poclab_new={path}\nwhile [ -n \"${{poclab_new%/*}}\" ] && [ ! -e \"${{poclab_new%/*}}\" ]; do poclab_new=${{poclab_new%/*}}; done\n\
+             mkdir -p -- {path}\n{meta}\
+             if [ -e /sys/fs/selinux/enforce ] && command -v restorecon >/dev/null; then restorecon -R \"$poclab_new\"; fi\n"
+        );
         vec![Action { label: format!("make the directory {}", self.path), script, ..Action::default() }]
     }
 }

@@ -1,8 +1,10 @@
 # make the directory /srv/registry
 set -e
 if [ ! -d /srv/registry ] || [ -L /srv/registry ]; then rm -f -- /srv/registry; fi
+poclab_new=/srv/registry
+while [ -n "${poclab_new%/*}" ] && [ ! -e "${poclab_new%/*}" ]; do poclab_new=${poclab_new%/*}; done
 mkdir -p -- /srv/registry
 chown -- root:root /srv/registry
 if [ -d /srv/registry ]; then chmod -- ug-s /srv/registry; fi
 chmod -- 0755 /srv/registry
-if [ -e /sys/fs/selinux/enforce ] && command -v restorecon >/dev/null; then restorecon /srv/registry; fi
+if [ -e /sys/fs/selinux/enforce ] && command -v restorecon >/dev/null; then restorecon -R "$poclab_new"; fi
