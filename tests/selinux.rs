@@ -107,7 +107,7 @@ impl Vm {
 
     /// Files whose label is not the policy's, where poclab writes.
     fn mislabelled(&self) -> BTreeSet<String> {
-        self.on("restorecon -R -n -v /etc /srv /usr/local /var/lib/poclab /opt 2>/dev/null || :").lines().map(str::to_owned).collect()
+        self.on("restorecon -R -n -v /etc /srv /usr/local /var/lib/poclab 2>/dev/null || :").lines().map(str::to_owned).collect()
     }
 
     /// What processes with this in their command run as.
