@@ -238,7 +238,8 @@ fn the_registry_works_confined(vm: &Vm) {
 
 /// What the checks interrupt on a real lab: the firewall is loaded anew, Docker restarts; containers are confined as before.
 fn containers_survive_restarts(vm: &Vm) {
-    vm.on("firewall-cmd --reload && systemctl restart docker");
+    // firewall-cmd waits 25 s for an answer, which an emulated machine may not have by then.
+    vm.on("firewall-cmd --reload || { sleep 60; firewall-cmd --state; }; systemctl restart docker");
     let url = "https://vm.lab.example:5000/v2/";
     vm.on(&format!("for i in $(seq 60); do [ $(curl -s -o /dev/null -w '%{{http_code}}' {url}) = 401 ] && exit 0; sleep 2; done; exit 1"));
     let contexts = vm.contexts("^registry serve");

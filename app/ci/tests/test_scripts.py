@@ -249,9 +249,13 @@ def test_attack_tries_what_is_deployed_and_then_stored_data(tree: Tree) -> None:
     told = tree.run("ci/attack", ATTACK_COMMAND="poclab attack", WEB_SCANNER="wapiti")
     assert told.returncode == 0, told.stderr
     first, second = attacks(tree)
-    assert first.startswith(f"poclab attack --patience 3 --output {tree.app}/build/attack {tree.app}/security/authentication.attack ")
+    assert first.startswith(
+        f"poclab attack --patience 3 --output {tree.app}/build/attack {tree.app}/security/authentication.attack "
+    )
     assert first.endswith(f"{tree.app}/security/tls.attack {tree.app}/security/scanner/wapiti.attack")
-    assert second.startswith(f"poclab attack --patience 3 --output {tree.app}/build/stored --network container:student_list-attack-")
+    assert second.startswith(
+        f"poclab attack --patience 3 --output {tree.app}/build/stored --network container:student_list-attack-"
+    )
     assert second.endswith("/security/stored/stored.attack")
     starts = [call for call in tree.called() if call.startswith("docker run") and "--detach" in call]
     assert [call.split()[-1] for call in starts] == [DIGEST % "simple_api", DIGEST % "website"]
