@@ -268,8 +268,9 @@ macro_rules! same {
         // What a slow machine says more often, and a fast one less.
         settings.add_filter(r"(?m)^.*: done: .* \(\[time\]\)\n", "");
         settings.add_filter(r"(?m)^.*: still: .*\n", "");
+        // What took no time worth a word is said without one: on a fast machine here, on a slow one there.
+        settings.add_filter(r"\b(\w+) FAILED( after \[time\])?(\n|;|,)", "$1 FAILED after [time]$3");
         settings.add_filter(r"\b(\w+)( \[time\])?, (\d+) changed", "$1 [time], $3 changed");
-        settings.add_filter(r"\b(\w+) FAILED( after \[time\])?(\n|;)", "$1 FAILED after [time]$3");
         settings.add_filter(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "[moment]");
         settings.add_filter(r", up \d+ (d \d+ h|h \d+ min|min)\b", ", up [time]");
         // Two runs of the same second have names of their own.
