@@ -54,14 +54,17 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.file.display(), self.line, self.text)
+        match self.line {
+            0 => write!(f, "{}: {}", self.file.display(), self.text),
+            line => write!(f, "{}:{line}: {}", self.file.display(), self.text),
+        }
     }
 }
 
 /// Reads an attack file. `Err`: everything that is wrong with it.
 pub fn read(file: &Path) -> Result<Attack, Vec<Problem>> {
     let problem = |(line, text): (usize, String)| Problem { file: file.to_owned(), line, text };
-    let text = std::fs::read_to_string(file).map_err(|error| vec![problem((1, format!("cannot be read: {error}")))])?;
+    let text = std::fs::read_to_string(file).map_err(|error| vec![problem((0, format!("cannot be read: {error}")))])?;
     let tables = rows::tables(&text).map_err(|mistakes| mistakes.into_iter().map(problem).collect::<Vec<_>>())?;
     let feature = Feature::parse_path(file, GherkinEnv::default()).map_err(|error| vec![problem(not_gherkin(&error, &text))])?;
     let mut reader = Reader { file, tables, problems: Vec::new() };
@@ -75,7 +78,7 @@ pub fn read(file: &Path) -> Result<Attack, Vec<Problem>> {
 /// Where reading ended, and why.
 fn not_gherkin(error: &ParseFileError, text: &str) -> (usize, String) {
     match error {
-        ParseFileError::Reading { source, .. } => (1, format!("cannot be read: {source}")),
+        ParseFileError::Reading { source, .. } => (0, format!("cannot be read: {source}")),
         ParseFileError::Parsing { .. } if text.trim().is_empty() => (1, "it is empty, so it would attack nothing".to_owned()),
         ParseFileError::Parsing { source, .. } => {
             // `Error at LINE:COLUMN: …`: what was expected there is a long list in no order.

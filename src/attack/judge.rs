@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::LazyLock;
 
 use regex::Regex;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use super::css;
 use super::findings::{self, Finding};
@@ -16,6 +17,8 @@ use super::{cookies, profile::Profile};
 
 /// Longest file that is read, in bytes. A report that is longer cannot be judged.
 const LONGEST: u64 = 64 << 20;
+/// Why something else than a file is not read.
+const NO_FILE: &str = "it is no regular file";
 /// Longest quotation in a reason, in characters.
 const QUOTED: usize = 160;
 
@@ -119,16 +122,15 @@ fn is_there(path: &Path) -> bool {
 fn read(folder: &Path, name: &str) -> Result<String, Against> {
     let blind = |why: String| Against::Blind(format!("the attack left no {name} that can be read: {why}"));
     let error = |error: std::io::Error| blind(error.to_string());
-    let path = folder.join(name);
     // A tool, or the target that it was sent to, may leave a link to a file of this machine, or a pipe that never ends.
-    let seen = path.symlink_metadata().map_err(error)?;
-    if !seen.is_file() {
-        return Err(blind("it is no regular file".to_owned()));
-    }
-    let file = std::fs::File::open(path).map_err(error)?;
-    let opened = file.metadata().map_err(error)?;
-    if (opened.dev(), opened.ino()) != (seen.dev(), seen.ino()) {
-        return Err(blind("it was replaced while it was opened".to_owned()));
+    let how = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(folder.join(name), how, Mode::empty()) {
+        Ok(file) => std::fs::File::from(file),
+        Err(Errno::LOOP) => return Err(blind(NO_FILE.to_owned())),
+        Err(errno) => return Err(error(errno.into())),
+    };
+    if !file.metadata().map_err(error)?.is_file() {
+        return Err(blind(NO_FILE.to_owned()));
     }
     let mut bytes = Vec::new();
     file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(error)?;

@@ -181,23 +181,18 @@ impl Work<'_> {
 
 /// What a step that does not hold makes of a scenario: that something was seen counts more than that something could not be.
 fn decide(outcome: &mut Outcome, line: &Line, against: Against) {
-    match (against, &outcome.verdict) {
-        (Against::Seen(why), Verdict::Failed(_)) => outcome.more.push(Broken { line: line.line, step: line.text.clone(), why }),
-        (Against::Seen(why), Verdict::Passed) => {
-            outcome.verdict = Verdict::Failed(why);
-            (outcome.step, outcome.step_line) = (line.text.clone(), line.line);
+    let verdict = match (against, &outcome.verdict) {
+        (Against::Seen(why), Verdict::Failed(_)) => {
+            return outcome.more.push(Broken { line: line.line, step: line.text.clone(), why });
         }
+        (Against::Seen(why), Verdict::Passed) => Verdict::Failed(why),
         // Only what was there: that something else is missing says nothing after an attack of which nothing is known.
-        (Against::Seen(why), _) if line.step.forbids() => {
-            outcome.verdict = Verdict::Failed(why);
-            (outcome.step, outcome.step_line) = (line.text.clone(), line.line);
-        }
-        (Against::Blind(why), Verdict::Passed) => {
-            outcome.verdict = Verdict::Error(why);
-            (outcome.step, outcome.step_line) = (line.text.clone(), line.line);
-        }
-        _ => {}
-    }
+        (Against::Seen(why), _) if line.step.forbids() => Verdict::Failed(why),
+        (Against::Blind(why), Verdict::Passed) => Verdict::Error(why),
+        _ => return,
+    };
+    outcome.verdict = verdict;
+    (outcome.step, outcome.step_line) = (line.text.clone(), line.line);
 }
 
 /// Writes a file of the scenario anew: what a tool has left there may be a link to somewhere else.
