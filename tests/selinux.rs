@@ -239,7 +239,11 @@ fn the_registry_works_confined(vm: &Vm) {
 /// What the checks interrupt on a real lab: the firewall is loaded anew, Docker restarts; containers are confined as before.
 fn containers_survive_restarts(vm: &Vm) {
     // firewall-cmd waits 25 s for an answer, which an emulated machine may not have by then.
-    vm.on("firewall-cmd --reload || { sleep 60; firewall-cmd --state; }; systemctl restart docker");
+    vm.on("firewall-cmd --reload || { sleep 60; firewall-cmd --state; }");
+    // Docker puts its rules back when firewalld says that it was reloaded. Who kills it before that has lost them: its next start leaves
+    // the jump to DOCKER-USER out when containers are running (ADR 0005), which is drift, and rightly so.
+    assert!((0..10).any(|_| vm.poclab(&["plan"]).0 == 0), "Docker's rules are not back after a reload of the firewall");
+    vm.on("systemctl restart docker");
     let url = "https://vm.lab.example:5000/v2/";
     vm.on(&format!("for i in $(seq 60); do [ $(curl -s -o /dev/null -w '%{{http_code}}' {url}) = 401 ] && exit 0; sleep 2; done; exit 1"));
     let contexts = vm.contexts("^registry serve");
