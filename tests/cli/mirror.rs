@@ -130,6 +130,40 @@ fn an_image_is_its_digest_whatever_its_tag_says() {
     assert!(!lab.path("third/images/thing.tar").exists());
 }
 
+/// Its list of machines, its manifest and its settings: each may be sent whole and sound, and be another image's.
+#[test]
+fn another_image_under_the_same_digest_is_refused_with_both_values() {
+    if !indexer() {
+        return;
+    }
+    let case = Case::new();
+    let lab = &case.lab;
+    lab.poclab("mirror build mirror --pin").exits(0);
+    let manifests = |digest: &str| format!("/v2/library/thing/manifests/sha256:{digest}");
+    let inner = |list: &[u8]| {
+        let list: serde_json::Value = serde_json::from_slice(list).unwrap();
+        list["manifests"][1]["digest"].as_str().unwrap().trim_start_matches("sha256:").to_owned()
+    };
+    let settings = |config: &str| format!("/v2/library/thing/blobs/sha256:{}", case.sum(config));
+    let ours = poclab::base::sha256(&case.upstream.content("/v2/library/thing/manifests/1.0"));
+    let other = case.upstream.image("library/thing", "2.0", br#"{"os":"linux","User":"root"}"#, &[b"layer one".to_vec()]);
+    let (our_list, other_list) = (case.upstream.content(&manifests(&ours)), case.upstream.content(&manifests(&other)));
+    for (asked, sent) in [
+        (manifests(&ours), other_list.clone()),
+        (manifests(&inner(&our_list)), case.upstream.content(&manifests(&inner(&other_list)))),
+        (settings(r#"{"os":"linux"}"#), case.upstream.content(&settings(r#"{"os":"linux","User":"root"}"#))),
+    ] {
+        let honest = case.upstream.content(&asked);
+        let have = case.upstream.file(&asked, &sent);
+        let ran = lab.poclab("mirror build elsewhere").exits(1);
+        let want = asked.rsplit(':').next().unwrap();
+        assert!(ran.stderr.contains(&format!("has the digest sha256:{have}, expected sha256:{want}")), "{asked}: {ran}");
+        assert!(!lab.path("elsewhere/images/thing.tar").exists(), "{asked}");
+        case.upstream.file(&asked, &honest);
+    }
+    lab.poclab("mirror build elsewhere").exits(0);
+}
+
 #[test]
 fn what_cannot_be_fetched_is_named_with_all_the_rest() {
     if !indexer() {

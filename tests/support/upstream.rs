@@ -55,6 +55,11 @@ impl Upstream {
         sha256(content)
     }
 
+    /// What is offered at a place.
+    pub fn content(&self, path: &str) -> Vec<u8> {
+        self.files.lock().unwrap().files[path].clone()
+    }
+
     /// Takes a file away.
     pub fn lose(&self, path: &str) {
         self.files.lock().unwrap().files.remove(path).unwrap();
