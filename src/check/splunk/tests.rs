@@ -53,6 +53,43 @@ fn without_a_way_to_ask_it_is_skipped_and_said() {
     assert!(spec.arrivals(&nobody).is_none());
 }
 
+/// What Splunk's API answers, and what is said of it: each fault fails its line alone.
+#[test]
+fn a_splunk_that_is_not_as_it_must_be_is_told_apart() {
+    use crate::check::testing::{Scripted, framed};
+    const GOOD: [(&str, &str); 4] = [("200", r#"{"entry":[{"content":{"version":"9"}}]}"#), ("401", ""), ("200", "{}"), ("200", "{}")];
+    let failed = |answers: [(&'static str, &'static str); 4]| -> Vec<String> {
+        let reach = Scripted::new(move |_, script, _| {
+            let name = |what: &str| [0, 1, 2, 3].map(|number| format!("{what}{number}"));
+            let (status, body) = (name("status"), name("body"));
+            let codes = status.iter().zip(answers).map(|(name, (code, _))| (name.as_str(), code, 0));
+            let texts = body.iter().zip(answers).map(|(name, (_, text))| (name.as_str(), text, 0));
+            let frames: Vec<(&str, &str, i32)> = codes.chain(texts).collect();
+            Ok(framed(script, &frames))
+        });
+        let told = |outcome: Outcome| match outcome.verdict {
+            Verdict::Failed(why) => Some(format!("{}: {why}", outcome.title)),
+            _ => None,
+        };
+        spec().api(&reach).outcomes("lab").into_iter().filter_map(told).collect()
+    };
+    assert_eq!(failed(GOOD), [""; 0]);
+    for (at, answer, want) in [
+        (0, ("200", "{}"), "names no version"),
+        (0, ("503", ""), "Splunk at https://registry.lab:8089 answers"),
+        (1, ("200", "{}"), "refuses a wrong password: a wrong password is answered with 200, must be 401"),
+        (1, ("503", ""), "refuses a wrong password: a wrong password is answered with 503, must be 401"),
+        (2, ("404", "{}"), "the index lab exists: "),
+        (2, ("200", r#"{"entry":[{"content":{"disabled":true}}]}"#), "the index lab exists: it is disabled"),
+        (3, ("401", ""), "takes what it is sent: its messages cannot be read"),
+    ] {
+        let mut answers = GOOD;
+        answers[at] = answer;
+        let told = failed(answers);
+        assert!(told.len() == 1 && told[0].contains(want), "{want}: {told:?}");
+    }
+}
+
 /// A lab whose Splunk answers searches with this status, and whose forwarder is in this state; how often it was asked for a search.
 fn run(status: &'static str, active: &'static str) -> (Vec<Outcome>, usize) {
     use std::sync::atomic::{AtomicUsize, Ordering};
