@@ -69,6 +69,13 @@ pub(super) struct Cookie {
     pub httponly: Option<bool>,
 }
 
+/// The known step that is most like this one. Most may stand with and without "not", and are listed with one of these only.
+fn nearest(value: &str) -> String {
+    let forms = STEPS.iter().flat_map(|(example, _, _)| [(*example).to_owned(), example.replacen(" not ", " ", 1)]);
+    let known = forms.filter(|form| PATTERNS.iter().any(|pattern| pattern.is_match(form)));
+    known.max_by(|a, b| strsim::jaro(value, a).total_cmp(&strsim::jaro(value, b))).unwrap_or_default()
+}
+
 impl Step {
     /// Reads a step without its keyword. `Err`: what is wrong with it.
     pub fn parse(value: &str, text: Option<&str>, table: Option<&[Vec<String>]>) -> Result<Self, String> {
@@ -78,8 +85,7 @@ impl Step {
                 return build(&captures, &below);
             }
         }
-        let near = STEPS.iter().map(|(example, _, _)| *example).max_by(|a, b| strsim::jaro(value, a).total_cmp(&strsim::jaro(value, b)));
-        Err(format!("unknown step `{value}`; the nearest known one is `{}`", near.unwrap_or_default()))
+        Err(format!("unknown step `{value}`; the nearest known one is `{}`", nearest(value)))
     }
 
     /// Whether it judges what an attack has done.

@@ -291,6 +291,11 @@ fn mistakes_are_named_with_their_lines() {
     let scenario = "    When I launch a \"curl\" attack with:\n      \"\"\"\n      curl x\n      \"\"\"\n";
     for (text, line, why) in [
         ("Feature: f\n  Scenario: s\n    Given \"curl\" is instaled\n".to_owned(), 3, "nearest known one is `\"curl\" is installed`"),
+        (
+            format!("Feature: f\n  Scenario: s\n{scenario}    Then the outpt should contain:\n      \"\"\"\n      x\n      \"\"\"\n"),
+            7,
+            "nearest known one is `the output should contain:`",
+        ),
         (format!("Feature: f\n  Scenario: s\n{scenario}"), 3, "never looked at"),
         ("Feature: f\n  Scenario: s\n    Then the output should contain \"x\"\n".to_owned(), 3, "nothing was launched"),
         ("Feature: f\n  Scenario: s\n    Given \"curl\" is installed\n".to_owned(), 2, "launches no attack"),
