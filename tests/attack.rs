@@ -113,7 +113,7 @@ fn stage_of_the_pipeline(lab: &Project, versions: &Versions) {
     let copied =
         Command::new("docker").args(["cp", "--quiet"]).arg(versions.tree().join("security")).arg(format!("{deploy}:/root/app/")).status();
     assert!(copied.unwrap().success());
-    let attack = "PATH=/usr/local/bin:$PATH ATTACK_COMMAND=\"poclab attack --patience 3 --tags @app\" WEB_SCANNER=wapiti";
+    let attack = "PATH=/usr/local/bin:$PATH ATTACK_COMMAND=\"poclab attack --tags @app\" WEB_SCANNER=wapiti";
     let (exit, said) = run(lab, &format!("{attack} /root/app/ci/attack"));
     assert_eq!(exit, 0, "{said}");
     assert!(said.contains("withstood  a web scanner (wapiti)") && said.contains("withstood  what an attacker has stored"), "{said}");
