@@ -126,14 +126,21 @@ mod tests {
         assert_eq!(ran.status, 0);
         assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     }
+
     #[test]
     fn what_leaves_the_group_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
         let start = Instant::now();
-        let why = sh("setsid sleep 20 & echo x", Duration::from_secs(10)).unwrap_err();
+        // Before it has left, it would be ended with its group.
+        let script = format!(
+            "cd {} && {{ setsid sh -c 'echo >left; exec sleep 20' & until [ -s left ]; do sleep 0.1; done; echo x; }}",
+            crate::base::quote(&folder.path().display().to_string())
+        );
+        let why = sh(&script, Duration::from_secs(60)).unwrap_err();
         assert!(why.contains("in the background goes on"), "{why}");
         let why = sh("setsid sleep 20 & sleep 60", Duration::from_millis(200)).unwrap_err();
         assert!(why.starts_with("sh was still busy"), "{why}");
-        assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(19), "{:?}", start.elapsed());
         // What it prints elsewhere is its own affair.
         assert_eq!(sh("setsid sleep 20 >/dev/null 2>&1 & echo x", Duration::from_secs(10)).unwrap().stdout, "x\n");
     }
