@@ -1,6 +1,5 @@
 //! Attack files: Gherkin in, scenarios with understood steps out. Whatever is not understood is a problem with file and line.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use gherkin::{Feature, GherkinEnv, ParseFileError};
@@ -8,6 +7,7 @@ use gherkin::{Feature, GherkinEnv, ParseFileError};
 use super::profile::filled;
 use super::step::Step;
 use super::{names, rows};
+use crate::lab::Problem;
 
 /// One attack file.
 #[derive(Debug, Clone)]
@@ -44,26 +44,9 @@ pub(super) struct Line {
     pub step: Step,
 }
 
-/// What is wrong with an attack file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    file: PathBuf,
-    line: usize,
-    text: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            0 => write!(f, "{}: {}", self.file.display(), self.text),
-            line => write!(f, "{}:{line}: {}", self.file.display(), self.text),
-        }
-    }
-}
-
 /// Reads an attack file. `Err`: everything that is wrong with it.
 pub fn read(file: &Path) -> Result<Attack, Vec<Problem>> {
-    let problem = |(line, text): (usize, String)| Problem { file: file.to_owned(), line, text };
+    let problem = |(line, text): (usize, String)| Problem::new(file.display().to_string(), (line, 0), text);
     let text = std::fs::read_to_string(file).map_err(|error| vec![problem((0, format!("cannot be read: {error}")))])?;
     let tables = rows::tables(&text).map_err(|mistakes| mistakes.into_iter().map(problem).collect::<Vec<_>>())?;
     let feature = Feature::parse_path(file, GherkinEnv::default()).map_err(|error| vec![problem(not_gherkin(&error, &text))])?;
@@ -100,7 +83,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn problem(&mut self, line: usize, text: impl Into<String>) {
-        self.problems.push(Problem { file: self.file.to_owned(), line, text: text.into() });
+        self.problems.push(Problem::new(self.file.display().to_string(), (line, 0), text));
     }
 
     fn feature(&mut self, feature: &Feature) -> Vec<Scenario> {
@@ -283,7 +266,7 @@ impl Reader<'_> {
 
     /// A mistake in a step of a background or an outline, which is read more than once.
     fn once(&mut self, line: usize, text: String) {
-        let problem = Problem { file: self.file.to_owned(), line, text };
+        let problem = Problem::new(self.file.display().to_string(), (line, 0), text);
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }

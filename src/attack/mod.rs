@@ -21,7 +21,7 @@ mod tools;
 #[cfg(test)]
 mod tests;
 
-pub use feature::{Attack, Problem, Scenario, read};
+pub use feature::{Attack, Scenario, read};
 pub use launch::{Launcher, Ran, Tooling};
 pub use run::{Broken, Launched, Limits, Outcome, Report, Verdict, named, run, wants};
 pub use step::steps;

@@ -30,6 +30,11 @@ impl Case {
         case
     }
 
+    /// The same for tests that have mirrors built. `None` where that cannot be done.
+    fn to_build() -> Option<Self> {
+        indexer().then(Self::new)
+    }
+
     fn sum(&self, of: &str) -> String {
         poclab::base::sha256(of.as_bytes())
     }
@@ -47,10 +52,7 @@ fn indexer() -> bool {
 
 #[test]
 fn a_folder_is_filled_pinned_and_checked() {
-    if !indexer() {
-        return;
-    }
-    let case = Case::new();
+    let Some(case) = Case::to_build() else { return };
     let lab = &case.lab;
     let ran = lab.poclab("mirror build mirror").exits(0);
     assert!(ran.stdout.contains("mirror: 3 artifacts, 3 of them fetched now"), "{ran}");
@@ -71,10 +73,7 @@ fn a_folder_is_filled_pinned_and_checked() {
 
 #[test]
 fn a_wrong_checksum_is_refused_with_both_values() {
-    if !indexer() {
-        return;
-    }
-    let case = Case::new();
+    let Some(case) = Case::to_build() else { return };
     let lab = &case.lab;
     lab.poclab("mirror build mirror --pin").exits(0);
 
@@ -111,10 +110,7 @@ fn a_wrong_checksum_is_refused_with_both_values() {
 
 #[test]
 fn an_image_is_its_digest_whatever_its_tag_says() {
-    if !indexer() {
-        return;
-    }
-    let case = Case::new();
+    let Some(case) = Case::to_build() else { return };
     let lab = &case.lab;
     lab.poclab("mirror build mirror --pin").exits(0);
     let first = std::fs::read(lab.path("mirror/images/thing.tar")).unwrap();
@@ -133,10 +129,7 @@ fn an_image_is_its_digest_whatever_its_tag_says() {
 /// Its list of machines, its manifest and its settings: each may be sent whole and sound, and be another image's.
 #[test]
 fn another_image_under_the_same_digest_is_refused_with_both_values() {
-    if !indexer() {
-        return;
-    }
-    let case = Case::new();
+    let Some(case) = Case::to_build() else { return };
     let lab = &case.lab;
     lab.poclab("mirror build mirror --pin").exits(0);
     let manifests = |digest: &str| format!("/v2/library/thing/manifests/sha256:{digest}");
@@ -166,10 +159,7 @@ fn another_image_under_the_same_digest_is_refused_with_both_values() {
 
 #[test]
 fn what_cannot_be_fetched_is_named_with_all_the_rest() {
-    if !indexer() {
-        return;
-    }
-    let case = Case::new();
+    let Some(case) = Case::to_build() else { return };
     let lab = &case.lab;
     lab.replace("lock.yml", "/tool-1.0", "/tool-1.1");
     lab.replace("lock.yml", "library/thing:1.0", "library/thing:1.1");
@@ -241,10 +231,7 @@ fn a_bootstrap_says_what_has_no_checksum() {
 
 #[test]
 fn a_rerun_fetches_only_the_rest() {
-    if !indexer() {
-        return;
-    }
-    let case = Case::new();
+    let Some(case) = Case::to_build() else { return };
     let lab = &case.lab;
     case.upstream.lose("/tool-1.0");
     let layer = format!("/v2/library/thing/blobs/sha256:{}", case.sum("layer two"));
@@ -268,10 +255,7 @@ fn a_rerun_fetches_only_the_rest() {
 
 #[test]
 fn busy_servers_and_tokens_that_run_out_are_no_failures() {
-    if !indexer() {
-        return;
-    }
-    let case = Case::new();
+    let Some(case) = Case::to_build() else { return };
     case.upstream.busy(2);
     case.upstream.tokens_last(2);
     case.lab.poclab("mirror build mirror").exits(0);
@@ -282,10 +266,7 @@ fn busy_servers_and_tokens_that_run_out_are_no_failures() {
 
 #[test]
 fn what_is_no_artifact_is_not_taken_for_one() {
-    if !indexer() {
-        return;
-    }
-    let case = Case::new();
+    let Some(case) = Case::to_build() else { return };
     let (lab, at) = (&case.lab, &case.upstream.address);
     case.upstream.file("/git/5.10.1/git.hpi", b"<html>try again later</html>");
     let ran = lab.poclab("mirror build mirror").exits(1);
@@ -302,10 +283,7 @@ fn what_is_no_artifact_is_not_taken_for_one() {
 
 #[test]
 fn an_image_that_was_changed_with_all_that_the_mirror_says_of_it_is_found() {
-    if !indexer() {
-        return;
-    }
-    let case = Case::new();
+    let Some(case) = Case::to_build() else { return };
     let lab = &case.lab;
     lab.poclab("mirror build mirror --pin").exits(0);
     let pinned = lab.read("lock.yml");
