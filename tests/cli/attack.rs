@@ -180,7 +180,7 @@ fn a_mistake_stops_everything() {
     for zero in ["--parallel", "--patience"] {
         assert_eq!(folder.attack(&["a.attack", zero, "0"]).0, 64);
     }
-    assert!(folder.attack(&["b.attack"]).2.contains("cannot be read"));
+    assert!(folder.attack(&["b.attack"]).2.contains("b.attack: cannot be read"));
     std::fs::write(folder.path("wrong.yml"), "image: {}").unwrap();
     let (exit, _, err) = Folder::new(ATTACK, "", 0).attack(&["a.attack", "--tools", folder.path("wrong.yml").to_str().unwrap()]);
     assert!(exit == 64 && err.contains("unknown field"), "{err}");
